@@ -1,0 +1,123 @@
+// Client: access to the store of this node.
+//
+//   absl::StatusOr<penstock::Client> client = penstock::Client::Connect();
+//   absl::StatusOr<penstock::ObjectId> id = client->Put("hello");
+//   absl::StatusOr<penstock::ObjectView> view = client->Get(*id);
+//
+// Create, seal, get and release of what is here cost no round trip and, while the daemon
+// is awake, no system call. The idea of objects that are immutable once sealed is that of
+// Arrow Plasma; reading without asking anybody is Penstock's.
+//
+// Thread safety: every call may come from any thread. Fork: the child's first call opens
+// a session of its own; views and builders made before stay the parent's and say so.
+// Lifetime: views and builders may outlive the Client they came from.
+#ifndef PENSTOCK_CLIENT_H_
+#define PENSTOCK_CLIENT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <penstock/builder.h>
+#include <penstock/object_id.h>
+#include <penstock/object_view.h>
+#include <penstock/options.h>
+#include <penstock/subscription.h>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace penstock {
+
+struct ObjectInfo {
+  ObjectId id;
+  uint64_t size = 0;
+  uint32_t metadata_size = 0;
+  uint32_t type_tag = 0;
+  bool evictable = false;
+  bool session_bound = false;
+};
+
+class Client {
+ public:
+  // Opens a session. Errors: NotFound (no daemon answers there), PermissionDenied (it
+  // serves another user), FailedPrecondition (another release). Cost: about 1 ms.
+  [[nodiscard]] static absl::StatusOr<Client> Connect(const ClientOptions& options = {});
+
+  Client(const Client&) = default;  // a second handle of the same session
+  Client(Client&&) noexcept = default;
+  Client& operator=(const Client&) = default;
+  Client& operator=(Client&&) noexcept = default;
+  ~Client() = default;
+
+  // A fresh object of `size` bytes (0 is a size) to fill in place and seal.
+  // Errors: ResourceExhausted (no room within the deadline; says who holds the memory),
+  // InvalidArgument (larger than the arena), AlreadyExists (a chosen id), Unavailable.
+  // Cost: tens of ns from leases at hand, else a round trip to the daemon.
+  [[nodiscard]] absl::StatusOr<Builder> Create(uint64_t size,
+                                               const CreateOptions& options = {});
+  // One for each size, all or none. `options.id` must be empty.
+  [[nodiscard]] absl::StatusOr<std::vector<Builder>> CreateMany(
+      std::span<const uint64_t> sizes, const CreateOptions& options = {});
+  // Seals all with one publication. Those before the first failure are sealed.
+  [[nodiscard]] absl::StatusOr<std::vector<ObjectId>> SealMany(std::span<Builder> builders);
+
+  // Create, copy, seal. Cost: the copy, with streaming stores for what exceeds the cache.
+  [[nodiscard]] absl::StatusOr<ObjectId> Put(std::span<const std::byte> bytes,
+                                             const CreateOptions& options = {});
+  [[nodiscard]] absl::StatusOr<ObjectId> Put(std::string_view text,
+                                             const CreateOptions& options = {}) {
+    return Put(std::as_bytes(std::span(text.data(), text.size())), options);
+  }
+
+  // The object, pinned. Waits for its seal until `deadline` from now (0: only what is
+  // here now). Errors: NotFound (not here; or was deleted, or evicted, or made by another
+  // store), Aborted (its maker died before the seal), DeadlineExceeded, Unavailable.
+  // Cost: about 20 ns and no system call for a sealed object; else a round trip.
+  [[nodiscard]] absl::StatusOr<ObjectView> Get(
+      const ObjectId& id, absl::Duration deadline = absl::InfiniteDuration());
+  // The same for many, one outcome for each id, all within one deadline.
+  [[nodiscard]] std::vector<absl::StatusOr<ObjectView>> GetMany(
+      std::span<const ObjectId> ids, absl::Duration deadline = absl::InfiniteDuration());
+
+  // Whether a sealed object is here. A no costs a round trip.
+  [[nodiscard]] absl::StatusOr<bool> Contains(const ObjectId& id);
+  // Takes the object away: no new get finds it, the memory is free when its last pin goes.
+  // Returns before the daemon has done it. NotFound when it is not here.
+  [[nodiscard]] absl::Status Delete(const ObjectId& id);
+  // All sealed objects. Cost: a round trip and one pass over the slot table.
+  [[nodiscard]] absl::StatusOr<std::vector<ObjectInfo>> List();
+  // Waits until the daemon has handled all that this client sealed and deleted so far.
+  [[nodiscard]] absl::Status Sync();
+
+  // An id of this session that nobody else makes, to tell others before the object is
+  // sealed: pass it in CreateOptions::id, once.
+  [[nodiscard]] absl::StatusOr<ObjectId> NextId();
+
+  // FailedPrecondition when this client has a subscription.
+  [[nodiscard]] absl::StatusOr<Subscription> Subscribe(const SubscribeOptions& options = {});
+
+ private:
+  explicit Client(std::shared_ptr<internal::ClientState> state) : state_(std::move(state)) {}
+
+  std::shared_ptr<internal::ClientState> state_;
+};
+
+// What the daemon says of itself: counters by name (see `penstock status`) and notes.
+struct DaemonStatus {
+  std::vector<std::pair<std::string, uint64_t>> counters;
+  std::vector<std::string> notes;
+  uint64_t Counter(std::string_view name) const;  // 0 for an unknown name
+};
+// Asks over a connection of its own. `dir` as in ClientOptions.
+[[nodiscard]] absl::StatusOr<DaemonStatus> QueryStatus(const std::string& dir = "");
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_CLIENT_H_

@@ -1,0 +1,48 @@
+// Options of the client's calls: structs with defaults.
+#ifndef PENSTOCK_OPTIONS_H_
+#define PENSTOCK_OPTIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include <penstock/object_id.h>
+
+#include "absl/time/time.h"
+
+namespace penstock {
+
+struct ClientOptions {
+  // Directory of the daemon's socket. Empty: the environment's PENSTOCK_DIR, else
+  // /run/penstock for root, $XDG_RUNTIME_DIR/penstock, or /tmp/penstock-<uid>.
+  std::string dir;
+};
+
+struct CreateOptions {
+  // Empty: the library makes a fresh id, without a round trip. An id of Client::NextId()
+  // costs none either; any other is reserved by one, and of two who create it the second
+  // is told AlreadyExists.
+  std::optional<ObjectId> id;
+  // Bytes kept beside the payload; copied by Create and Put. At most 1 MiB.
+  std::span<const std::byte> metadata;
+  // What the payload is, in the caller's own numbering. Tags from 2^31 on are Penstock's.
+  uint32_t type_tag = 0;
+  // May be dropped, least recently used first, when room is needed: a cache.
+  bool evictable = false;
+  // Is deleted when the session that made it ends.
+  bool session_bound = false;
+  // How long to wait for room in a full store, until ResourceExhausted says who holds the
+  // memory. 0: not at all.
+  absl::Duration deadline = absl::Seconds(10);
+};
+
+struct SubscribeOptions {
+  bool seals = true;
+  bool deletions = true;  // and evictions
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_OPTIONS_H_

@@ -1,0 +1,55 @@
+// Subscription: what is sealed and deleted in the store, in the daemon's order.
+#ifndef PENSTOCK_SUBSCRIPTION_H_
+#define PENSTOCK_SUBSCRIPTION_H_
+
+#include <cstdint>
+#include <memory>
+
+#include <penstock/object_id.h>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace penstock {
+
+struct Event {
+  enum class Kind {
+    kSealed,
+    kDeleted,
+    kEvicted,
+    kLost,  // `lost` events before this one did not fit; List() shows what is there
+  };
+  Kind kind = Kind::kSealed;
+  ObjectId id;
+  uint64_t size = 0;
+  uint64_t lost = 0;
+};
+
+namespace internal {
+class ClientState;
+}
+
+// Thread safety: any number of threads may call Next; each event goes to one of them.
+// One subscription a client; it ends with this object.
+class Subscription {
+ public:
+  Subscription(Subscription&&) noexcept;
+  Subscription& operator=(Subscription&&) noexcept;
+  ~Subscription();
+
+  // The next event. DeadlineExceeded when none came; Unavailable when the daemon died:
+  // subscribe again, and List() what is there.
+  [[nodiscard]] absl::StatusOr<Event> Next(
+      absl::Duration deadline = absl::InfiniteDuration());
+
+ private:
+  friend class Client;
+  explicit Subscription(std::shared_ptr<internal::ClientState> state)
+      : state_(std::move(state)) {}
+
+  std::shared_ptr<internal::ClientState> state_;
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_SUBSCRIPTION_H_

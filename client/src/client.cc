@@ -1,0 +1,151 @@
+// Client: the public calls, each a line or two around the session in use.
+#include <penstock/client.h>
+
+#include "client/src/client_state.h"
+#include "store/base/errors.h"
+#include "store/base/streaming_copy.h"
+
+namespace penstock {
+
+using internal::Session;
+
+absl::StatusOr<Client> Client::Connect(const ClientOptions& options) {
+  PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Open(options.dir));
+  return Client(std::make_shared<internal::ClientState>(options.dir, std::move(session)));
+}
+
+absl::StatusOr<Builder> Client::Create(uint64_t size, const CreateOptions& options) {
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  return session->Create(size, options);
+}
+
+absl::StatusOr<std::vector<Builder>> Client::CreateMany(std::span<const uint64_t> sizes,
+                                                        const CreateOptions& options) {
+  if (options.id) {
+    return absl::InvalidArgumentError(
+        "CreateMany makes several objects, which cannot share options.id: leave it empty");
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  std::vector<Builder> builders;
+  builders.reserve(sizes.size());
+  for (const uint64_t size : sizes) {
+    PENSTOCK_ASSIGN_OR_RETURN(Builder builder, session->Create(size, options));
+    builders.push_back(std::move(builder));
+  }
+  return builders;
+}
+
+absl::StatusOr<std::vector<ObjectId>> Client::SealMany(std::span<Builder> builders) {
+  std::vector<ObjectId> ids;
+  Session* session = nullptr;
+  bool together = true;
+  for (const Builder& builder : builders) {
+    Session* const of = Session::Of(builder);
+    together &= of != nullptr && of->Usable() && (session == nullptr || session == of);
+    session = of;
+  }
+  if (together && session != nullptr) return session->SealMany(builders);
+  // Some cannot be sealed: one by one up to the first that says why.
+  for (Builder& builder : builders) {
+    PENSTOCK_ASSIGN_OR_RETURN(const ObjectId id, builder.Seal());
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+absl::StatusOr<ObjectId> Client::Put(std::span<const std::byte> bytes,
+                                     const CreateOptions& options) {
+  PENSTOCK_ASSIGN_OR_RETURN(Builder builder, Create(bytes.size(), options));
+  CopyBytes(builder.data().data(), bytes.data(), bytes.size());
+  return builder.Seal();
+}
+
+absl::StatusOr<ObjectView> Client::Get(const ObjectId& id, absl::Duration deadline) {
+  if (Session* const session = state_->CurrentIfUsable()) [[likely]] {
+    if (std::optional<ObjectView> view = session->GetLocal(id)) [[likely]] {
+      return *std::move(view);
+    }
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  return std::move(session->GetMany({&id, 1}, deadline).front());
+}
+
+std::vector<absl::StatusOr<ObjectView>> Client::GetMany(std::span<const ObjectId> ids,
+                                                        absl::Duration deadline) {
+  const absl::StatusOr<Session*> session = state_->Current();
+  if (session.ok()) return (*session)->GetMany(ids, deadline);
+  std::vector<absl::StatusOr<ObjectView>> outcomes;
+  for (size_t i = 0; i < ids.size(); ++i) outcomes.emplace_back(session.status());
+  return outcomes;
+}
+
+absl::StatusOr<bool> Client::Contains(const ObjectId& id) {
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  return session->Contains(id);
+}
+
+absl::Status Client::Delete(const ObjectId& id) {
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  return session->Delete(id);
+}
+
+absl::StatusOr<std::vector<ObjectInfo>> Client::List() {
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  return session->List();
+}
+
+absl::Status Client::Sync() {
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  return session->Sync();
+}
+
+absl::StatusOr<ObjectId> Client::NextId() {
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  return session->NextId();
+}
+
+absl::StatusOr<Subscription> Client::Subscribe(const SubscribeOptions& options) {
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  if (!options.seals && !options.deletions) {
+    return absl::InvalidArgumentError("a subscription to nothing: ask for seals or deletions");
+  }
+  if (state_->subscribed.exchange(true)) {
+    return absl::FailedPreconditionError(
+        "this client has a subscription already: share it, or connect another client");
+  }
+  const absl::Status status = session->Subscribe((options.seals ? kSubscribeSeals : 0u) |
+                                                 (options.deletions ? kSubscribeDeletions : 0u));
+  if (!status.ok()) {
+    state_->subscribed.store(false);
+    return status;
+  }
+  return Subscription(state_);
+}
+
+Subscription::Subscription(Subscription&&) noexcept = default;
+
+Subscription& Subscription::operator=(Subscription&& other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+
+Subscription::~Subscription() {
+  if (state_ == nullptr) return;
+  if (Session* const session = state_->CurrentIfUsable()) {
+    [[maybe_unused]] const absl::Status ignored = session->Subscribe(0);
+  }
+  state_->subscribed.store(false);
+}
+
+absl::StatusOr<Event> Subscription::Next(absl::Duration deadline) {
+  if (state_ == nullptr) return absl::FailedPreconditionError("this subscription has moved");
+  Session* const session = state_->CurrentIfUsable();
+  if (session == nullptr || !state_->subscribed.load()) {
+    return absl::UnavailableError(
+        "the subscription ended with its daemon, or with a fork: subscribe again, and List() "
+        "what is there");
+  }
+  return session->NextEvent(deadline);
+}
+
+}  // namespace penstock

@@ -1,0 +1,219 @@
+// Waiting for completions and handing them out.
+#include "client/src/completion_queue.h"
+
+#include <chrono>
+
+#include "client/src/clock.h"
+#include "store/shm/parking.h"
+
+namespace penstock::internal {
+namespace {
+
+constexpr uint32_t kMostSpinRounds = 512;  // about 20 us
+
+}  // namespace
+
+CompletionQueue::CompletionQueue(const SessionSegments& segments, int own_doorbell,
+                                 SubmissionQueue* submissions, LeaseCache* leases,
+                                 const std::atomic<bool>* dead)
+    : client_(segments.client), daemon_(segments.daemon), own_doorbell_(own_doorbell),
+      submissions_(submissions), leases_(leases), dead_(dead),
+      consumer_(segments.MakeCompletionConsumer()), taken_(0), spin_(kMostSpinRounds) {}
+
+void CompletionQueue::Register(PendingCall& call) {
+  const std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < call.results.size(); ++i) {
+    // Never 0, and never one that is still unanswered after 2^32 others.
+    while (next_request_ == 0 || targets_.contains(next_request_)) ++next_request_;
+    call.requests[i] = next_request_;
+    targets_[next_request_++] = {&call, i};
+  }
+}
+
+bool CompletionQueue::Wait(PendingCall& call, int64_t deadline_ns) {
+  return WaitUntil(call.ready, deadline_ns, [&call] { return call.remaining == 0; });
+}
+
+void CompletionQueue::Cancel(PendingCall& call, bool want_last_word) {
+  for (size_t i = 0; i < call.requests.size(); ++i) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!targets_.contains(call.requests[i])) continue;
+      if (!want_last_word) targets_.erase(call.requests[i]);
+    }
+    Submission cancel{};
+    cancel.op = SubmissionOp::kCancel;
+    cancel.request = call.requests[i];
+    submissions_->Push(cancel);
+  }
+}
+
+template <typename Done>
+bool CompletionQueue::WaitUntil(std::condition_variable& own, int64_t deadline_ns,
+                                Done&& done) {
+  std::unique_lock lock(mutex_);
+  while (!done()) {
+    if (Dead()) return false;
+    if (!leading_) {
+      leading_ = true;
+      lock.unlock();
+      const bool in_time = Look(deadline_ns);
+      lock.lock();
+      Drain();
+      leading_ = false;
+      if (!in_time && !done()) break;
+      continue;
+    }
+    const auto place = followers_.insert(followers_.end(), &own);
+    bool in_time = true;
+    if (deadline_ns == kNever) {
+      own.wait(lock);
+    } else {
+      using Clock = std::chrono::steady_clock;
+      const Clock::time_point until{std::chrono::nanoseconds(deadline_ns)};
+      in_time = own.wait_until(lock, until) != std::cv_status::timeout;
+    }
+    followers_.erase(place);
+    if (!in_time && !done()) break;
+  }
+  // Whoever leaves while nobody leads makes a follower look.
+  if (!leading_ && !followers_.empty()) followers_.front()->notify_one();
+  return done();
+}
+
+bool CompletionQueue::RingHasWork() const {
+  // Seq_cst: after SetParked this is the second look of SYNC S1 parking.
+  return daemon_->completion_tail.load(std::memory_order_seq_cst) !=
+         taken_.load(std::memory_order_relaxed);
+}
+
+// The leader looks at the ring: spins, then sleeps. False when the deadline has passed.
+bool CompletionQueue::Look(int64_t deadline_ns) {
+  const uint32_t rounds = spin_.rounds();
+  for (uint32_t i = 0; i < rounds; ++i) {
+    if (RingHasWork()) {
+      spin_.Found();
+      return true;
+    }
+    for (int pause = 0; pause < 4; ++pause) CpuRelax();
+  }
+  if (rounds > 0) spin_.Missed();
+  bool in_time = true;
+  // SYNC S1 parking, consumer's half.
+  SetParked(client_->parked);
+  if (!RingHasWork() && !Dead()) {
+    int64_t timeout_ns = -1;
+    if (deadline_ns != kNever) timeout_ns = std::max<int64_t>(0, deadline_ns - NowNs());
+    in_time = SleepOnDoorbell(own_doorbell_, timeout_ns);
+  }
+  ClearParked(client_->parked);
+  return in_time || RingHasWork();
+}
+
+void CompletionQueue::DrainIfReady() {
+  if (!RingHasWork()) return;
+  const std::lock_guard lock(mutex_);
+  if (!leading_) Drain();
+}
+
+// With mutex_ held, by the leader or while nobody leads.
+void CompletionQueue::Drain() {
+  const uint32_t available = consumer_.Available().value_or(0);
+  if (available == 0) return;
+  for (uint32_t i = 0; i < available; ++i) Dispatch(consumer_.Take());
+  taken_.store(consumer_.head(), std::memory_order_relaxed);
+  // SYNC S1: room made (a full fence), then a look whether the daemon waits for it.
+  consumer_.PublishHeadFenced();
+  if (daemon_->backlogged.load(std::memory_order_seq_cst) != 0) submissions_->Ring();
+}
+
+void CompletionQueue::Dispatch(const Completion& completion) {
+  if (completion.op == CompletionOp::kEvent || completion.op == CompletionOp::kEventsLost) {
+    TakeEvent(completion);
+    return;
+  }
+  const auto found = completion.request == 0 ? targets_.end()
+                                             : targets_.find(completion.request);
+  const bool awaited = found != targets_.end();
+  if (completion.op == CompletionOp::kGrant) {
+    if (completion.for_reserved_id != 0 && !awaited) {
+      // Good only for an id whose creator has given up.
+      Submission give_back{};
+      give_back.op = SubmissionOp::kReturnLease;
+      give_back.slot = completion.grant.leases[0].slot();
+      give_back.generation = completion.grant.leases[0].generation;
+      leases_->CountTaken();
+      submissions_->Push(give_back);
+      return;
+    }
+    TakeGrant(completion, awaited ? 1 : 0);
+  }
+  if (awaited) {
+    const Target target = found->second;
+    targets_.erase(found);
+    target.call->results[target.index] = completion;
+    if (--target.call->remaining == 0) target.call->ready.notify_one();
+  } else if (completion.op == CompletionOp::kObject) {
+    // Answered after its asker had given up: drop the daemon's hold.
+    Submission confirm{};
+    confirm.op = SubmissionOp::kConfirm;
+    confirm.slot = completion.object.slot;
+    confirm.generation = completion.object.generation;
+    submissions_->Push(confirm);
+  }
+}
+
+// Leases from `first` on go to the magazines.
+void CompletionQueue::TakeGrant(const Completion& grant, uint32_t first) {
+  if (first > 0) leases_->Granted(grant.grant.block_bytes);
+  for (uint32_t i = first; i < grant.count && i < kLeasesPerGrant; ++i) {
+    const GrantedLease& lease = grant.grant.leases[i];
+    leases_->Add(grant.grant.block_bytes,
+                 HeldLease{lease.generation, lease.offset(), lease.slot()});
+  }
+}
+
+void CompletionQueue::TakeEvent(const Completion& completion) {
+  if (completion.op == CompletionOp::kEventsLost) {
+    events_lost_ += completion.detail[0];
+  } else if (events_.size() >= kMostEvents || events_lost_ > 0) {
+    ++events_lost_;
+  } else {
+    events_.push_back({completion.count == 1   ? Event::Kind::kSealed
+                       : completion.count == 2 ? Event::Kind::kDeleted
+                                               : Event::Kind::kEvicted,
+                       completion.object.id, completion.object.size, 0});
+  }
+}
+
+bool CompletionQueue::NextEvent(int64_t deadline_ns, Event* event) {
+  std::condition_variable ready;
+  const bool came = WaitUntil(ready, deadline_ns,
+                              [this] { return !events_.empty() || events_lost_ > 0; });
+  if (!came) return false;
+  const std::lock_guard lock(mutex_);
+  if (!events_.empty()) {
+    *event = events_.front();
+    events_.pop_front();
+    return true;
+  }
+  // The lost ones stood after all that were kept.
+  if (events_lost_ == 0) return false;  // another thread was faster
+  *event = Event{Event::Kind::kLost, ObjectId{}, 0, events_lost_};
+  events_lost_ = 0;
+  return true;
+}
+
+void CompletionQueue::ForgetEvents() {
+  const std::lock_guard lock(mutex_);
+  events_.clear();
+  events_lost_ = 0;
+}
+
+void CompletionQueue::WakeAll() {
+  const std::lock_guard lock(mutex_);
+  RingDoorbell(own_doorbell_);
+  for (std::condition_variable* follower : followers_) follower->notify_one();
+}
+
+}  // namespace penstock::internal

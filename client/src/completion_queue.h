@@ -1,0 +1,106 @@
+// CompletionQueue: what the daemon says, and the threads that wait for it.
+//
+// One waiting thread at a time is the leader: it alone reads the ring, spins briefly, then
+// sleeps on the process's doorbell. The others sleep on a condition of their own. When the
+// leader has its answer, it makes a follower the leader.
+#ifndef PENSTOCK_CLIENT_SRC_COMPLETION_QUEUE_H_
+#define PENSTOCK_CLIENT_SRC_COMPLETION_QUEUE_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <mutex>
+#include <vector>
+
+#include <penstock/subscription.h>
+
+#include "absl/container/flat_hash_map.h"
+#include "client/src/lease_cache.h"
+#include "client/src/submission_queue.h"
+#include "store/base/spin_budget.h"
+#include "store/shm/session_segment.h"
+
+namespace penstock::internal {
+
+// Some requests whose answers one thread waits for.
+class PendingCall {
+ public:
+  explicit PendingCall(size_t count) : results(count), remaining(count), requests(count) {}
+
+  std::vector<Completion> results;  // kNone where none came
+  size_t remaining;
+  std::vector<uint32_t> requests;   // numbers, filled by Register
+  std::condition_variable ready;
+};
+
+// Thread safety: every call from any thread.
+class CompletionQueue {
+ public:
+  CompletionQueue(const SessionSegments& segments, int own_doorbell,
+                  SubmissionQueue* submissions, LeaseCache* leases,
+                  const std::atomic<bool>* dead);
+
+  // Numbers for `call`'s requests; put them into the submissions, then Wait.
+  void Register(PendingCall& call);
+  // Until all answers are there, the deadline (monotonic ns, kNever) has passed, or the
+  // session is dead. True: all are there.
+  bool Wait(PendingCall& call, int64_t deadline_ns);
+  // The caller waits no longer: tells the daemon to forget what is unanswered. With
+  // `want_last_word` the requests stay registered; Wait again for the answers.
+  void Cancel(PendingCall& call, bool want_last_word);
+
+  // Takes what is in the ring, if nobody else is at it. Never sleeps.
+  void DrainIfReady();
+
+  // The next event of the subscription.
+  bool NextEvent(int64_t deadline_ns, Event* event);
+  void ForgetEvents();
+
+  // The session died: everybody wakes.
+  void WakeAll();
+
+ private:
+  struct Target {
+    PendingCall* call;
+    size_t index;
+  };
+
+  bool Dead() const { return dead_->load(std::memory_order_acquire); }
+  // Leads or follows until `done` (under mutex_), the deadline or death.
+  template <typename Done>
+  bool WaitUntil(std::condition_variable& own, int64_t deadline_ns, Done&& done);
+  bool Look(int64_t deadline_ns);
+  bool RingHasWork() const;
+  void Drain();
+  void Dispatch(const Completion& completion);
+  void TakeGrant(const Completion& grant, uint32_t first);
+  void TakeEvent(const Completion& completion);
+
+  static constexpr size_t kMostEvents = 65536;
+
+  ClientHeader* const client_;
+  const DaemonHeader* const daemon_;
+  const int own_doorbell_;
+  SubmissionQueue* const submissions_;
+  LeaseCache* const leases_;
+  const std::atomic<bool>* const dead_;
+
+  std::mutex mutex_;  // guards what follows
+  absl::flat_hash_map<uint32_t, Target> targets_;
+  uint32_t next_request_ = 1;
+  bool leading_ = false;
+  std::list<std::condition_variable*> followers_;
+  std::deque<Event> events_;
+  uint64_t events_lost_ = 0;
+
+  // The leader's, or under mutex_ while nobody leads.
+  CompletionConsumer consumer_;
+  std::atomic<uint64_t> taken_;  // consumer_'s position, for a look without the lock
+  SpinBudget spin_;
+};
+
+}  // namespace penstock::internal
+
+#endif  // PENSTOCK_CLIENT_SRC_COMPLETION_QUEUE_H_

@@ -1,0 +1,19 @@
+// Counting forks with pthread_atfork.
+#include "client/src/fork_guard.h"
+
+#include <pthread.h>
+
+#include <mutex>
+
+namespace penstock::internal {
+
+std::atomic<uint64_t> g_fork_generation{1};
+
+void WatchForks() {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    g_fork_generation.fetch_add(1, std::memory_order_relaxed);
+  });
+  static_cast<void>(registered);
+}
+
+}  // namespace penstock::internal

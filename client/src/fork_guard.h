@@ -1,0 +1,23 @@
+// Which process this is, counted in forks: a session belongs to the process that opened
+// it, and a child must not write its parent's row, ring or leases.
+#ifndef PENSTOCK_CLIENT_SRC_FORK_GUARD_H_
+#define PENSTOCK_CLIENT_SRC_FORK_GUARD_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace penstock::internal {
+
+// Grows by one in the child at each fork. Relaxed: a fork is ordered with everything.
+extern std::atomic<uint64_t> g_fork_generation;
+
+inline uint64_t ForkGeneration() {
+  return g_fork_generation.load(std::memory_order_relaxed);
+}
+
+// Starts counting; called before the first session is opened.
+void WatchForks();
+
+}  // namespace penstock::internal
+
+#endif  // PENSTOCK_CLIENT_SRC_FORK_GUARD_H_

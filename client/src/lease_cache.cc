@@ -1,0 +1,105 @@
+// Magazines of leases.
+#include "client/src/lease_cache.h"
+
+#include <algorithm>
+#include <mutex>
+
+namespace penstock::internal {
+namespace {
+
+constexpr uint32_t kFirstTarget = 4;
+constexpr uint32_t kMostLeasesAhead = 512;
+constexpr uint64_t kMostBytesAhead = 1 * kMiB;
+
+}  // namespace
+
+uint32_t LeaseCache::MostAhead(uint64_t block_bytes) {
+  if (IsSmallBlock(block_bytes)) {
+    return static_cast<uint32_t>(std::clamp<uint64_t>(kMostBytesAhead / block_bytes, 4,
+                                                      kMostLeasesAhead));
+  }
+  return block_bytes <= 16 * kMiB ? 2 : 1;
+}
+
+LeaseCache::Magazine& LeaseCache::MagazineFor(uint64_t block_bytes) {
+  if (IsSmallBlock(block_bytes)) return small_[SizeClassOf(block_bytes)];
+  for (Magazine& magazine : large_) {
+    if (magazine.block_bytes == block_bytes) return magazine;
+  }
+  Magazine& oldest = large_[next_large_++ % large_.size()];
+  homeless_.insert(homeless_.end(), oldest.leases.begin(), oldest.leases.end());
+  oldest = Magazine{};
+  oldest.block_bytes = block_bytes;
+  return oldest;
+}
+
+LeaseCache::Taken LeaseCache::Take(uint64_t block_bytes) {
+  const std::lock_guard lock(lock_);
+  Magazine& magazine = MagazineFor(block_bytes);
+  Taken taken;
+  taken.sequence = next_sequence_++;
+  if (!magazine.leases.empty()) {
+    taken.lease = magazine.leases.back();
+    magazine.leases.pop_back();
+    ++taken_;
+  }
+  const bool low = magazine.leases.size() * 2 <= magazine.target;
+  if (low && magazine.target > 0 && !magazine.refill_asked) {
+    magazine.refill_asked = true;
+    taken.refill = magazine.target - static_cast<uint32_t>(magazine.leases.size());
+    // It ran low again, so more at a time pays.
+    magazine.target = std::min(magazine.target * 2, MostAhead(block_bytes));
+  }
+  return taken;
+}
+
+uint32_t LeaseCache::WantedCount(uint64_t block_bytes) {
+  const std::lock_guard lock(lock_);
+  Magazine& magazine = MagazineFor(block_bytes);
+  if (magazine.target == 0) {
+    // The first of its size: a small one may well be one of many, a large one first has
+    // to come a second time.
+    magazine.target = IsSmallBlock(block_bytes)
+                          ? std::min(kFirstTarget, MostAhead(block_bytes)) : 1;
+    return IsSmallBlock(block_bytes) ? magazine.target : 1;
+  }
+  magazine.target = std::min(magazine.target * 2, MostAhead(block_bytes));
+  return IsSmallBlock(block_bytes) ? magazine.target : 1;
+}
+
+void LeaseCache::Add(uint64_t block_bytes, const HeldLease& lease) {
+  const std::lock_guard lock(lock_);
+  Magazine& magazine = MagazineFor(block_bytes);
+  magazine.leases.push_back(lease);
+  magazine.refill_asked = false;
+}
+
+void LeaseCache::Granted(uint64_t block_bytes) {
+  const std::lock_guard lock(lock_);
+  MagazineFor(block_bytes).refill_asked = false;
+}
+
+uint64_t LeaseCache::NextSequence() {
+  const std::lock_guard lock(lock_);
+  return next_sequence_++;
+}
+
+void LeaseCache::CountTaken() {
+  const std::lock_guard lock(lock_);
+  ++taken_;
+}
+
+std::vector<HeldLease> LeaseCache::TakeAll() {
+  const std::lock_guard lock(lock_);
+  std::vector<HeldLease> all = std::exchange(homeless_, {});
+  const auto take = [&all](Magazine& magazine) {
+    all.insert(all.end(), magazine.leases.begin(), magazine.leases.end());
+    magazine.leases.clear();
+    magazine.refill_asked = false;
+  };
+  std::for_each(small_.begin(), small_.end(), take);
+  std::for_each(large_.begin(), large_.end(), take);
+  return all;
+}
+
+}  // namespace penstock::internal

@@ -1,0 +1,80 @@
+// The texts of refusals: what was expected, what is, what to do next.
+#include "client/src/refusals.h"
+
+#include <fmt/format.h>
+
+#include "store/base/units.h"
+
+namespace penstock::internal {
+namespace {
+
+std::string WhoHolds(const Completion& answer) {
+  const uint64_t* const detail = answer.detail;
+  std::string text = fmt::format(
+      "of {} the store holds {} in {} objects ({} of it evictable) and {} in leases",
+      FormatBytes(detail[3]), FormatBytes(detail[0]), detail[6], FormatBytes(detail[1]),
+      FormatBytes(detail[2]));
+  if (detail[5] > 0) {
+    text += fmt::format("; most of it, {}, was made by process {}", FormatBytes(detail[5]),
+                        detail[4]);
+  }
+  return text;
+}
+
+}  // namespace
+
+absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64_t bytes) {
+  switch (answer.code) {
+    case AnswerCode::kOk:
+      return absl::OkStatus();
+    case AnswerCode::kNotFound:
+      return absl::NotFoundError(
+          fmt::format("object {} is not here: wait for it with a deadline", id.ToHex()));
+    case AnswerCode::kDeleted:
+      return absl::NotFoundError(fmt::format("object {} was deleted", id.ToHex()));
+    case AnswerCode::kEvicted:
+      return absl::NotFoundError(fmt::format(
+          "object {} was evicted to make room: it was created as evictable, make it again",
+          id.ToHex()));
+    case AnswerCode::kMakerDied:
+      return absl::AbortedError(fmt::format(
+          "object {} will not come: its maker's session ended and it is not here",
+          id.ToHex()));
+    case AnswerCode::kAlreadyExists:
+      return absl::AlreadyExistsError(fmt::format(
+          "object {} exists already, or somebody is creating it: get it, or choose another "
+          "id", id.ToHex()));
+    case AnswerCode::kFull:
+      return absl::ResourceExhaustedError(fmt::format(
+          "the store is full, no room for {}: {}. Delete objects, let views go, or start the "
+          "daemon with more --memory", FormatBytes(bytes), WhoHolds(answer)));
+    case AnswerCode::kNoSlots:
+      return absl::ResourceExhaustedError(fmt::format(
+          "the store has no slot left: {}. Delete objects, or start the daemon with more "
+          "--objects", WhoHolds(answer)));
+    case AnswerCode::kTooLarge:
+      return absl::InvalidArgumentError(fmt::format(
+          "an object of {} is larger than the store, which takes {}: start the daemon with "
+          "more --memory, or make several objects", FormatBytes(bytes),
+          FormatBytes(answer.detail[0])));
+    case AnswerCode::kCancelled:
+      return DeadlineStatus(id);
+    case AnswerCode::kTooManyRequests:
+      return absl::ResourceExhaustedError(
+          "this client waits for too many objects at once: wait for fewer at a time");
+    case AnswerCode::kOtherStore:
+      return absl::NotFoundError(fmt::format(
+          "object {} belongs to another store, or to this one before its daemon died",
+          id.ToHex()));
+  }
+  return absl::InternalError(fmt::format("the daemon answered with the unknown code {}: use "
+                                         "the same release of Penstock for both",
+                                         static_cast<unsigned>(answer.code)));
+}
+
+absl::Status DeadlineStatus(const ObjectId& id) {
+  return absl::DeadlineExceededError(
+      fmt::format("object {} was not sealed within the deadline", id.ToHex()));
+}
+
+}  // namespace penstock::internal

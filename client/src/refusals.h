@@ -1,0 +1,19 @@
+// What a refusing answer of the daemon means for the caller.
+#ifndef PENSTOCK_CLIENT_SRC_REFUSALS_H_
+#define PENSTOCK_CLIENT_SRC_REFUSALS_H_
+
+#include <penstock/object_id.h>
+
+#include "absl/status/status.h"
+#include "store/shm/session_layout.h"
+
+namespace penstock::internal {
+
+// `bytes`: what was asked for, 0 where that has no meaning.
+absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64_t bytes);
+
+absl::Status DeadlineStatus(const ObjectId& id);
+
+}  // namespace penstock::internal
+
+#endif  // PENSTOCK_CLIENT_SRC_REFUSALS_H_

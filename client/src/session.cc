@@ -1,0 +1,221 @@
+// Session: opening, watching and closing.
+#include "client/src/session.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "store/base/errors.h"
+#include "store/base/store_directory.h"
+#include "store/shm/memory_file.h"
+
+namespace penstock::internal {
+namespace {
+
+// A daemon that is starting, or that the host is slow to run, gets this long to answer.
+constexpr int kWelcomePatience_ms = 10'000;
+
+absl::Status WaitReadable(int fd, int timeout_ms) {
+  pollfd item{fd, POLLIN, 0};
+  int ready;
+  do {
+    ready = poll(&item, 1, timeout_ms);
+  } while (ready < 0 && errno == EINTR);
+  if (ready > 0) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      fmt::format("the daemon did not answer within {} s: is it stopped?", timeout_ms / 1000));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Open(const std::string& dir) {
+  WatchForks();
+  std::unique_ptr<Session> session(new Session());
+  session->fork_generation_ = ForkGeneration();
+  PENSTOCK_RETURN_IF_ERROR(session->Connect(dir));
+  return session;
+}
+
+absl::Status Session::Connect(const std::string& dir) {
+  dir_ = StoreDirectory(dir);
+  PENSTOCK_ASSIGN_OR_RETURN(socket_, ConnectTo(SocketPath(dir_)));
+  PENSTOCK_RETURN_IF_ERROR(SendPacket(
+      socket_.get(),
+      HelloMessage(wire::Role_Client, kIndexLayoutVersion, kSessionLayoutVersion)));
+  PENSTOCK_RETURN_IF_ERROR(WaitReadable(socket_.get(), kWelcomePatience_ms));
+  PENSTOCK_ASSIGN_OR_RETURN(Packet packet, ReceivePacket(socket_.get()));
+  if (packet.bytes.empty()) {
+    return absl::UnavailableError(
+        fmt::format("the daemon at {} closed the connection: try again", dir_));
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(const wire::Message* message, ParseMessage(packet.bytes));
+  if (const auto* refused = message->body_as_Refused()) return StatusOf(*refused);
+  const auto* welcome = message->body_as_Welcome();
+  if (welcome == nullptr || packet.fds.size() != kFdCount) {
+    return absl::InvalidArgumentError(
+        fmt::format("what answers at {} sent no welcome: it is another program", dir_));
+  }
+  PENSTOCK_RETURN_IF_ERROR(Adopt(FactsOf(*welcome), packet.fds));
+  stop_watching_ = UniqueFd(eventfd(0, EFD_CLOEXEC));
+  if (!stop_watching_.valid()) return ErrnoStatus(errno, "eventfd");
+  // The library's thread takes no signals of the application's.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  watcher_ = std::thread([this] { WatchSocket(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return absl::OkStatus();
+}
+
+// Maps what the daemon sent, after checking that it is what it should be.
+absl::Status Session::Adopt(const WelcomeFacts& facts, std::vector<UniqueFd>& fds) {
+  if (facts.capacity == 0 || facts.capacity > kMaxSlots || facts.arena_bytes == 0 ||
+      facts.arena_bytes > kMaxArenaBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("the daemon's welcome speaks of {} slots and an arena of {} bytes: use "
+                    "the same release of Penstock for both", facts.capacity,
+                    facts.arena_bytes));
+  }
+  const SessionGeometry geometry = SessionGeometry::For(facts.capacity);
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const MemoryFile read_only,
+      MemoryFile::Adopt(std::move(fds[kFdArenaReadOnly]), facts.arena_bytes));
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const MemoryFile writable,
+      MemoryFile::Adopt(std::move(fds[kFdArenaWritable]), facts.arena_bytes));
+  PENSTOCK_ASSIGN_OR_RETURN(const MemoryFile index,
+                            MemoryFile::Adopt(std::move(fds[kFdIndex]), facts.index_bytes));
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const MemoryFile client,
+      MemoryFile::Adopt(std::move(fds[kFdClientSegment]), geometry.client_bytes));
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const MemoryFile daemon,
+      MemoryFile::Adopt(std::move(fds[kFdDaemonSegment]), geometry.daemon_bytes));
+  daemon_doorbell_ = std::move(fds[kFdDaemonDoorbell]);
+  own_doorbell_ = std::move(fds[kFdClientDoorbell]);
+
+  PENSTOCK_ASSIGN_OR_RETURN(arena_mapping_, Mapping::Map(read_only.fd(), facts.arena_bytes,
+                                                         Access::kReadOnly,
+                                                         OnFork::kInherit));
+  PENSTOCK_ASSIGN_OR_RETURN(arena_writable_, Mapping::Map(writable.fd(), facts.arena_bytes,
+                                                          Access::kReadWrite, OnFork::kDrop));
+  PENSTOCK_ASSIGN_OR_RETURN(index_mapping_, Mapping::Map(index.fd(), facts.index_bytes,
+                                                         Access::kReadOnly, OnFork::kDrop));
+  PENSTOCK_ASSIGN_OR_RETURN(client_mapping_, Mapping::Map(client.fd(), geometry.client_bytes,
+                                                          Access::kReadWrite, OnFork::kDrop));
+  PENSTOCK_ASSIGN_OR_RETURN(daemon_mapping_, Mapping::Map(daemon.fd(), geometry.daemon_bytes,
+                                                          Access::kReadOnly, OnFork::kDrop));
+  PENSTOCK_ASSIGN_OR_RETURN(index_,
+                            IndexSegment::Attach(index_mapping_.data(), facts.index_bytes));
+  segments_ = SessionSegments::At(client_mapping_.data(), daemon_mapping_.data(),
+                                  facts.capacity);
+  PENSTOCK_RETURN_IF_ERROR(segments_.Check(index_.capacity()));
+  pins_ = PinRow(segments_.bitmap, segments_.pins);
+  arena_ = arena_mapping_.data();
+  arena_bytes_ = facts.arena_bytes;
+  revoked_ = &segments_.daemon->revoked;
+  incarnation_ = facts.incarnation;
+  number_ = facts.session;
+  submissions_ = std::make_unique<SubmissionQueue>(segments_, &index_.header(),
+                                                   daemon_doorbell_.get(), &dead_);
+  leases_ = std::make_unique<LeaseCache>();
+  completions_ = std::make_unique<CompletionQueue>(segments_, own_doorbell_.get(),
+                                                   submissions_.get(), leases_.get(), &dead_);
+  return absl::OkStatus();
+}
+
+// The library's one thread: notices the daemon's end and what it says on the socket.
+void Session::WatchSocket() {
+  prctl(PR_SET_NAME, "penstock-watch");
+  for (;;) {
+    pollfd items[2] = {{socket_.get(), POLLIN, 0}, {stop_watching_.get(), POLLIN, 0}};
+    if (poll(items, 2, -1) < 0 && errno != EINTR) return;
+    if (items[1].revents != 0) return;
+    if (items[0].revents == 0) continue;
+    const auto packet = ReceivePacket(socket_.get());
+    if (!packet.ok() || packet->bytes.empty()) {
+      Die(absl::UnavailableError(fmt::format(
+          "the daemon at {} died: its objects are gone; the next call connects to the one "
+          "that its keeper starts", dir_)));
+      return;
+    }
+    const auto message = ParseMessage(packet->bytes);
+    if (!message.ok()) continue;
+    if (const auto* refused = (*message)->body_as_Refused()) {
+      Die(StatusOf(*refused));
+      return;
+    }
+    if ((*message)->body_type() == wire::Body_ReturnLeases) ReturnLeasesAhead();
+  }
+}
+
+void Session::Die(absl::Status why) {
+  {
+    const std::lock_guard lock(death_mutex_);
+    why_dead_ = std::move(why);
+  }
+  dead_.store(true, std::memory_order_release);
+  completions_->WakeAll();
+}
+
+absl::Status Session::WhyUnusable() const {
+  if (!FromThisProcess()) {
+    return absl::FailedPreconditionError(
+        "this handle was made before the fork and belongs to the parent process: get or "
+        "create the object again in the child");
+  }
+  const std::lock_guard lock(death_mutex_);
+  return why_dead_;
+}
+
+void Session::ReturnLeasesAhead() {
+  completions_->DrainIfReady();
+  std::vector<Submission> records;
+  for (const HeldLease& lease : leases_->TakeAll()) {
+    Submission record{};
+    record.op = SubmissionOp::kReturnLease;
+    record.slot = lease.slot;
+    record.generation = lease.generation;
+    leases_->CountTaken();  // taken by us, only to be given back
+    records.push_back(record);
+  }
+  for (const Submission& record : records) submissions_->Push(record);
+}
+
+bool Session::HasHandles() {
+  // Builders: leases taken whose end was not pushed. Views: pins in the row.
+  if (leases_->taken() != submissions_->seals_and_returns()) return true;
+  for (uint32_t slot = 0; slot < index_.capacity(); slot += kPinsPerPage) {
+    const uint64_t word =
+        segments_.bitmap[slot / kPinsPerPage / 64].load(std::memory_order_relaxed);
+    if (((word >> (slot / kPinsPerPage % 64)) & 1) == 0) continue;
+    for (uint32_t i = slot; i < slot + kPinsPerPage && i < index_.capacity(); ++i) {
+      if (pins_.Count(i) != 0) return true;
+    }
+  }
+  return false;
+}
+
+Session::~Session() {
+  if (!FromThisProcess()) {
+    // A child: the thread and most mappings are the parent's. Nothing to undo.
+    if (watcher_.joinable()) watcher_.detach();
+    return;
+  }
+  if (watcher_.joinable()) {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t ignored = write(stop_watching_.get(), &one, sizeof(one));
+    watcher_.join();
+  }
+  if (socket_.valid() && !dead_.load(std::memory_order_relaxed)) {
+    [[maybe_unused]] const absl::Status ignored =
+        SendPacket(socket_.get(), GoodbyeMessage());
+  }
+}
+
+}  // namespace penstock::internal

@@ -1,0 +1,127 @@
+// Session: one process's connection to its daemon, with everything mapped.
+//
+// Owned by a ClientState and never moved: views and builders point to it.
+#ifndef PENSTOCK_CLIENT_SRC_SESSION_H_
+#define PENSTOCK_CLIENT_SRC_SESSION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <penstock/client.h>
+
+#include "absl/status/statusor.h"
+#include "client/src/completion_queue.h"
+#include "client/src/fork_guard.h"
+#include "client/src/lease_cache.h"
+#include "client/src/submission_queue.h"
+#include "store/shm/index_segment.h"
+#include "store/shm/mapping.h"
+#include "store/shm/pin_row.h"
+#include "store/wire/control_message.h"
+#include "store/wire/packet_socket.h"
+
+namespace penstock::internal {
+
+// Thread safety: every call from any thread of the process that opened it.
+class Session {
+ public:
+  static absl::StatusOr<std::unique_ptr<Session>> Open(const std::string& dir);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Usable here and now: this process opened it and the daemon lives.
+  bool Usable() const {
+    return fork_generation_ == ForkGeneration() && !dead_.load(std::memory_order_relaxed);
+  }
+  bool FromThisProcess() const { return fork_generation_ == ForkGeneration(); }
+  absl::Status WhyUnusable() const;
+  // Builders or views of this session are still about.
+  bool HasHandles();
+
+  // Reads (session_get.cc).
+  std::optional<ObjectView> GetLocal(const ObjectId& id);
+  std::vector<absl::StatusOr<ObjectView>> GetMany(std::span<const ObjectId> ids,
+                                                  absl::Duration deadline);
+  absl::StatusOr<bool> Contains(const ObjectId& id);
+  absl::StatusOr<std::vector<ObjectInfo>> List();
+  // The last step of ObjectView::Release.
+  void ReleasePin(uint32_t slot);
+  const Slot& slot(uint32_t index) const { return index_.slot(index); }
+
+  // Writes (session_create.cc).
+  absl::StatusOr<Builder> Create(uint64_t size, const CreateOptions& options);
+  std::span<std::byte> BuilderBytes(const Builder& builder, uint64_t offset, uint64_t bytes) {
+    return {arena_writable_.data() + builder.lease_.offset + offset, bytes};
+  }
+  absl::StatusOr<ObjectId> Seal(Builder& builder);
+  absl::StatusOr<ObjectView> SealToView(Builder& builder);
+  absl::StatusOr<std::vector<ObjectId>> SealMany(std::span<Builder> builders);
+  void ReturnLease(const Builder& builder);
+  absl::Status Delete(const ObjectId& id);
+  absl::Status Sync();
+  ObjectId NextId() { return MakeId(leases_->NextSequence()); }
+
+  absl::Status Subscribe(uint32_t flags);
+  absl::StatusOr<Event> NextEvent(absl::Duration deadline);
+
+  static Session* Of(const Builder& builder) { return builder.session_; }
+
+ private:
+  Session() = default;
+  absl::Status Connect(const std::string& dir);
+  absl::Status Adopt(const WelcomeFacts& facts, std::vector<UniqueFd>& fds);
+  void WatchSocket();
+  void Die(absl::Status why);
+  void ReturnLeasesAhead();
+
+  bool AcceptPinned(uint32_t slot, const ObjectId& id);
+  std::optional<ObjectView> GetUnpublished(const ObjectId& id);
+  absl::StatusOr<ObjectView> TakeAnswer(const Completion& answer, const ObjectId& id);
+  ObjectId MakeId(uint64_t sequence) const { return {incarnation_, number_, sequence}; }
+  absl::StatusOr<Completion> Ask(Submission record, int64_t deadline_ns);
+  absl::StatusOr<HeldLease> WaitForLease(uint64_t block_bytes, const CreateOptions& options,
+                                         const ObjectId* reserve);
+  static Submission SealRecord(const Builder& builder);
+  uint32_t Epoch() const { return index_.header().epoch.load(std::memory_order_relaxed); }
+
+  // What a get touches, together.
+  IndexSegment index_;
+  PinRow pins_;
+  const std::byte* arena_ = nullptr;  // read-only view
+  const std::atomic<uint32_t>* revoked_ = nullptr;
+  uint64_t fork_generation_ = 0;
+  std::atomic<bool> dead_{false};
+
+  uint64_t incarnation_ = 0;
+  uint64_t number_ = 0;
+  uint64_t arena_bytes_ = 0;
+  std::string dir_;
+  UniqueFd socket_;
+  UniqueFd daemon_doorbell_;
+  UniqueFd own_doorbell_;
+  UniqueFd stop_watching_;
+  Mapping arena_mapping_;
+  Mapping arena_writable_;
+  Mapping index_mapping_;
+  Mapping client_mapping_;
+  Mapping daemon_mapping_;
+  SessionSegments segments_;
+  std::unique_ptr<SubmissionQueue> submissions_;
+  std::unique_ptr<LeaseCache> leases_;
+  std::unique_ptr<CompletionQueue> completions_;
+  std::thread watcher_;
+
+  mutable std::mutex death_mutex_;  // guards why_dead_
+  absl::Status why_dead_;
+};
+
+}  // namespace penstock::internal
+
+#endif  // PENSTOCK_CLIENT_SRC_SESSION_H_

@@ -1,0 +1,214 @@
+// Session: making, sealing and deleting objects.
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "client/src/clock.h"
+#include "client/src/refusals.h"
+#include "client/src/session.h"
+#include "store/base/errors.h"
+#include "store/base/units.h"
+#include "store/shm/hash_index.h"
+#include "store/shm/size_class.h"
+
+namespace penstock::internal {
+namespace {
+
+constexpr uint64_t kMostMetadataBytes = 1 * kMiB;
+// How long a creator whose deadline has passed waits to be told who holds the memory.
+constexpr int64_t kLastWordPatience_ns = 500'000'000;
+
+absl::Status CheckSize(uint64_t size, uint64_t metadata, uint64_t arena_bytes) {
+  if (metadata > kMostMetadataBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("{} of metadata, at most {} fit beside an object: put the rest into the "
+                    "payload", FormatBytes(metadata), FormatBytes(kMostMetadataBytes)));
+  }
+  if (size > arena_bytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("an object of {} is larger than the store, which takes {}: start the "
+                    "daemon with more --memory, or make several objects", FormatBytes(size),
+                    FormatBytes(arena_bytes)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& options) {
+  PENSTOCK_RETURN_IF_ERROR(CheckSize(size, options.metadata.size(), arena_bytes_));
+  const uint64_t block_bytes = BlockBytes(MetadataOffset(size) + options.metadata.size());
+  const bool own_id = !options.id || (options.id->session == number_ &&
+                                      options.id->home == incarnation_);
+  HeldLease lease;
+  ObjectId id;
+  if (own_id) {
+    LeaseCache::Taken taken = leases_->Take(block_bytes);
+    if (!taken.lease) {
+      completions_->DrainIfReady();
+      taken = leases_->Take(block_bytes);
+    }
+    id = options.id.value_or(MakeId(taken.sequence));
+    if (taken.refill > 0) {
+      Submission refill{};
+      refill.op = SubmissionOp::kLease;
+      refill.size = block_bytes;
+      refill.flags_or_count = taken.refill;
+      submissions_->Push(refill);
+    }
+    if (taken.lease) {
+      lease = *taken.lease;
+    } else {
+      PENSTOCK_ASSIGN_OR_RETURN(lease, WaitForLease(block_bytes, options, nullptr));
+    }
+  } else {
+    id = *options.id;
+    if (id.IsNil()) {
+      return absl::InvalidArgumentError("the nil id names no object: use NextId or FromName");
+    }
+    PENSTOCK_ASSIGN_OR_RETURN(lease, WaitForLease(block_bytes, options, &id));
+  }
+  Builder builder;
+  builder.session_ = this;
+  builder.lease_ = {lease.generation, lease.offset, block_bytes, lease.slot};
+  builder.id_ = id;
+  builder.size_ = size;
+  builder.metadata_size_ = static_cast<uint32_t>(options.metadata.size());
+  builder.type_tag_ = options.type_tag;
+  builder.flags_ = (options.evictable ? kSealEvictable : 0u) |
+                   (options.session_bound ? kSealSessionBound : 0u);
+  if (!options.metadata.empty()) {
+    std::memcpy(builder.metadata().data(), options.metadata.data(), options.metadata.size());
+  }
+  return builder;
+}
+
+// A round trip, and the daemon's patience when the store is full.
+absl::StatusOr<HeldLease> Session::WaitForLease(uint64_t block_bytes,
+                                                const CreateOptions& options,
+                                                const ObjectId* reserve) {
+  Submission record{};
+  record.op = reserve != nullptr ? SubmissionOp::kReserve : SubmissionOp::kLease;
+  record.size = block_bytes;
+  if (reserve != nullptr) {
+    record.id = *reserve;
+  } else {
+    record.flags_or_count = leases_->WantedCount(block_bytes);
+  }
+  PendingCall call(1);
+  completions_->Register(call);
+  record.request = call.requests[0];
+  bool answered = submissions_->Push(record) &&
+                  completions_->Wait(call, DeadlineNs(options.deadline));
+  if (!answered && Usable()) {
+    // Late: the daemon's last word says who holds the memory (or is the grant after all).
+    completions_->Cancel(call, true);
+    answered = completions_->Wait(call, NowNs() + kLastWordPatience_ns);
+    if (!answered) completions_->Cancel(call, false);
+  }
+  const Completion& answer = call.results[0];
+  if (answer.op == CompletionOp::kGrant && answer.count > 0) {
+    const GrantedLease& granted = answer.grant.leases[0];
+    if (granted.slot() < index_.capacity() && granted.offset() <= arena_bytes_ &&
+        block_bytes <= arena_bytes_ - granted.offset()) {
+      leases_->CountTaken();
+      return HeldLease{granted.generation, granted.offset(), granted.slot()};
+    }
+    return absl::InternalError("the daemon granted a block outside the arena");
+  }
+  if (!Usable()) {
+    completions_->Cancel(call, false);
+    return WhyUnusable();
+  }
+  if (answer.op == CompletionOp::kNone) {
+    return absl::DeadlineExceededError(
+        "the daemon did not answer in time: is it stopped, or the host overloaded?");
+  }
+  return StatusOfAnswer(answer, reserve != nullptr ? *reserve : ObjectId{}, block_bytes);
+}
+
+Submission Session::SealRecord(const Builder& builder) {
+  Submission record{};
+  record.op = SubmissionOp::kSeal;
+  record.generation = builder.lease_.generation;
+  record.slot = builder.lease_.slot;
+  record.metadata_size = builder.metadata_size_;
+  record.id = builder.id_;
+  record.size = builder.size_;
+  record.type_tag = builder.type_tag_;
+  record.flags_or_count = builder.flags_;
+  return record;
+}
+
+absl::StatusOr<ObjectId> Session::Seal(Builder& builder) {
+  builder.session_ = nullptr;
+  if (!submissions_->PushSeal(SealRecord(builder), builder.lease_.offset)) {
+    return WhyUnusable();
+  }
+  return builder.id_;
+}
+
+absl::StatusOr<ObjectView> Session::SealToView(Builder& builder) {
+  // Pinned before the seal is out: another's delete cannot free what we go on reading.
+  const uint32_t slot = builder.lease_.slot;
+  pins_.Pin(slot, Epoch());
+  ObjectView view(this, {arena_ + builder.lease_.offset, builder.size_, slot,
+                         builder.metadata_size_, builder.type_tag_, builder.id_});
+  PENSTOCK_RETURN_IF_ERROR(Seal(builder).status());
+  return view;
+}
+
+absl::StatusOr<std::vector<ObjectId>> Session::SealMany(std::span<Builder> builders) {
+  std::vector<ObjectId> ids;
+  std::vector<Submission> records;
+  std::vector<uint64_t> offsets;
+  for (Builder& builder : builders) {
+    ids.push_back(builder.id_);
+    records.push_back(SealRecord(builder));
+    offsets.push_back(builder.lease_.offset);
+    builder.session_ = nullptr;
+  }
+  if (!submissions_->PushMany(records, offsets, Bell::kRing)) return WhyUnusable();
+  return ids;
+}
+
+void Session::ReturnLease(const Builder& builder) {
+  if (dead_.load(std::memory_order_relaxed)) return;
+  Submission record{};
+  record.op = SubmissionOp::kReturnLease;
+  record.slot = builder.lease_.slot;
+  record.generation = builder.lease_.generation;
+  submissions_->Push(record);
+}
+
+absl::Status Session::Delete(const ObjectId& id) {
+  Submission record{};
+  record.op = SubmissionOp::kDelete;
+  bool found = false;
+  ForEachCandidate(index_, id.Hash(), [&](uint32_t slot) {
+    const Slot& object = index_.slot(slot);
+    const uint64_t before = object.state.load(std::memory_order_acquire);
+    if (StateOf(before) != SlotState::kSealed || object.id != id) return false;
+    // The generation makes it safe: should the slot be another's by now, nothing happens.
+    record.slot = slot;
+    record.generation = GenerationOf(before);
+    std::atomic_thread_fence(std::memory_order_acquire);
+    found = object.state.load(std::memory_order_relaxed) == before;
+    return found;
+  });
+  if (!found) {
+    // Our own seal, not taken yet: the delete follows it in the same ring.
+    if (const auto own = submissions_->FindUnpublished(id)) {
+      record.slot = own->slot;
+      record.generation = own->generation;
+      found = true;
+    }
+  }
+  if (found) return submissions_->Push(record) ? absl::OkStatus() : WhyUnusable();
+  record.op = SubmissionOp::kDeleteById;
+  record.id = id;
+  PENSTOCK_ASSIGN_OR_RETURN(const Completion answer, Ask(record, kNever));
+  return StatusOfAnswer(answer, id, 0);
+}
+
+}  // namespace penstock::internal

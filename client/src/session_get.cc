@@ -1,0 +1,223 @@
+// Session: reading. The first half of this file is the path that costs no system call.
+#include <fmt/format.h>
+
+#include "client/src/clock.h"
+#include "client/src/refusals.h"
+#include "client/src/session.h"
+#include "store/base/errors.h"
+#include "store/shm/hash_index.h"
+
+namespace penstock::internal {
+namespace {
+
+// How long a call that should not wait gives a daemon that is slow to run.
+constexpr int64_t kAnswerPatience_ns = 1'000'000'000;
+
+}  // namespace
+
+// SYNC S2 pin/evict, client's half. The pin is in place (a full fence); now the slot is
+// read. Nothing of it is believed that was read before.
+inline bool Session::AcceptPinned(uint32_t slot, const ObjectId& id) {
+  const Slot& object = index_.slot(slot);
+  const uint64_t word = object.state.load(std::memory_order_seq_cst);
+  return StateOf(word) == SlotState::kSealed && object.id == id &&
+         revoked_->load(std::memory_order_relaxed) == 0;
+}
+
+std::optional<ObjectView> Session::GetLocal(const ObjectId& id) {
+  std::optional<ObjectView> view;
+  ForEachCandidate(index_, id.Hash(), [&](uint32_t slot) {
+    const Slot& object = index_.slot(slot);
+    __builtin_prefetch(&object);
+    pins_.Pin(slot, Epoch());
+    if (!AcceptPinned(slot, id)) {
+      // A refused pin may be the one the daemon saw: it is released like any other.
+      ReleasePin(slot);
+      return false;
+    }
+    view.emplace(ObjectView(this, {arena_ + object.offset, object.size, slot,
+                                   object.metadata_size, object.type_tag, id}));
+    return true;
+  });
+  return view;
+}
+
+// SYNC S3 last release, client's half: the decrement is a full fence before the look.
+void Session::ReleasePin(uint32_t slot) {
+  pins_.Unpin(slot);
+  const uint64_t word = index_.slot(slot).state.load(std::memory_order_seq_cst);
+  if (IsPlainlySealed(word)) [[likely]] return;
+  const SlotState state = StateOf(word);
+  // Free and leased slots wait for nobody.
+  if (state == SlotState::kFree || state == SlotState::kLeased) return;
+  if (dead_.load(std::memory_order_relaxed)) return;
+  Submission release{};
+  release.op = SubmissionOp::kRelease;
+  release.slot = slot;
+  release.generation = GenerationOf(word);
+  submissions_->Push(release);
+}
+
+// This process sealed it, and the daemon may not have taken the record yet. The slot is
+// leased to us or sealed already; as long as its generation stands, so do the bytes.
+std::optional<ObjectView> Session::GetUnpublished(const ObjectId& id) {
+  const std::optional<Unpublished> own = submissions_->FindUnpublished(id);
+  if (!own) return std::nullopt;
+  pins_.Pin(own->slot, Epoch());
+  const uint64_t word = index_.slot(own->slot).state.load(std::memory_order_seq_cst);
+  const SlotState state = StateOf(word);
+  if (GenerationOf(word) != own->generation ||
+      (state != SlotState::kLeased && state != SlotState::kSealed) ||
+      revoked_->load(std::memory_order_relaxed) != 0) {
+    ReleasePin(own->slot);
+    return std::nullopt;
+  }
+  return ObjectView(this, {arena_ + own->offset, own->size, own->slot, own->metadata_size,
+                           own->type_tag, id});
+}
+
+// The daemon holds the object for us; our own pin takes over.
+absl::StatusOr<ObjectView> Session::TakeAnswer(const Completion& answer, const ObjectId& id) {
+  if (answer.op != CompletionOp::kObject) return StatusOfAnswer(answer, id, 0);
+  const uint32_t slot = answer.object.slot;
+  const uint64_t offset = answer.object.offset;
+  const uint64_t size = answer.object.size;
+  if (slot >= index_.capacity() || offset > arena_bytes_ || size > arena_bytes_ - offset) {
+    return absl::InternalError("the daemon answered with an object outside the arena");
+  }
+  pins_.Pin(slot, Epoch());
+  Submission confirm{};
+  confirm.op = SubmissionOp::kConfirm;
+  confirm.slot = slot;
+  confirm.generation = answer.object.generation;
+  // Quiet: a hold a little longer costs nothing, unless somebody waits for this slot.
+  if (!submissions_->Push(confirm, Bell::kQuiet)) {
+    ReleasePin(slot);
+    return WhyUnusable();
+  }
+  // SYNC S3: the publication was a full fence; read the slot after it.
+  const uint64_t word = index_.slot(slot).state.load(std::memory_order_seq_cst);
+  if (!IsPlainlySealed(word)) submissions_->RingIfParked();
+  // The fields of a pinned, published slot stand still.
+  const Slot& object = index_.slot(slot);
+  return ObjectView(this, {arena_ + offset, size, slot, answer.object.metadata_size,
+                           object.type_tag, id});
+}
+
+std::vector<absl::StatusOr<ObjectView>> Session::GetMany(std::span<const ObjectId> ids,
+                                                         absl::Duration deadline) {
+  const bool no_wait = deadline <= absl::ZeroDuration();
+  std::vector<absl::StatusOr<ObjectView>> outcomes(ids.size());
+  std::vector<size_t> missing;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    std::optional<ObjectView> view = GetLocal(ids[i]);
+    if (!view) view = GetUnpublished(ids[i]);
+    if (view) {
+      outcomes[i] = *std::move(view);
+    } else {
+      missing.push_back(i);
+    }
+  }
+  if (missing.empty()) return outcomes;
+
+  PendingCall call(missing.size());
+  completions_->Register(call);
+  std::vector<Submission> records(missing.size());
+  for (size_t i = 0; i < missing.size(); ++i) {
+    records[i].op = SubmissionOp::kGet;
+    records[i].request = call.requests[i];
+    records[i].id = ids[missing[i]];
+    records[i].flags_or_count = no_wait ? kGetNoWait : 0u;
+  }
+  const int64_t until =
+      no_wait ? NowNs() + kAnswerPatience_ns : DeadlineNs(deadline);
+  const bool pushed = submissions_->PushMany(records, {}, Bell::kRing);
+  if (!pushed || !completions_->Wait(call, until)) completions_->Cancel(call, false);
+  for (size_t i = 0; i < missing.size(); ++i) {
+    const ObjectId& id = ids[missing[i]];
+    if (call.results[i].op != CompletionOp::kNone) {
+      outcomes[missing[i]] = TakeAnswer(call.results[i], id);
+    } else if (!Usable()) {
+      outcomes[missing[i]] = WhyUnusable();
+    } else {
+      outcomes[missing[i]] = DeadlineStatus(id);
+    }
+  }
+  return outcomes;
+}
+
+// One question, one answer.
+absl::StatusOr<Completion> Session::Ask(Submission record, int64_t deadline_ns) {
+  PendingCall call(1);
+  completions_->Register(call);
+  record.request = call.requests[0];
+  const bool pushed = submissions_->Push(record);
+  if (pushed && completions_->Wait(call, deadline_ns)) return call.results[0];
+  completions_->Cancel(call, false);
+  if (call.results[0].op != CompletionOp::kNone) return call.results[0];
+  if (!Usable()) return WhyUnusable();
+  return absl::DeadlineExceededError(
+      "the daemon did not answer in time: is it stopped, or the host overloaded?");
+}
+
+absl::StatusOr<bool> Session::Contains(const ObjectId& id) {
+  bool here = false;
+  ForEachCandidate(index_, id.Hash(), [&](uint32_t slot) {
+    // The id belongs to the sealed generation if the word is the same before and after.
+    const Slot& object = index_.slot(slot);
+    const uint64_t before = object.state.load(std::memory_order_acquire);
+    if (StateOf(before) != SlotState::kSealed || object.id != id) return false;
+    std::atomic_thread_fence(std::memory_order_acquire);
+    here = object.state.load(std::memory_order_relaxed) == before;
+    return here;
+  });
+  if (here) return true;
+  Submission record{};
+  record.op = SubmissionOp::kContains;
+  record.id = id;
+  PENSTOCK_ASSIGN_OR_RETURN(const Completion answer, Ask(record, kNever));
+  return answer.detail[0] == 1;
+}
+
+absl::StatusOr<std::vector<ObjectInfo>> Session::List() {
+  PENSTOCK_RETURN_IF_ERROR(Sync());
+  std::vector<ObjectInfo> infos;
+  for (uint32_t slot = 0; slot < index_.capacity(); ++slot) {
+    const Slot& object = index_.slot(slot);
+    const uint64_t before = object.state.load(std::memory_order_acquire);
+    if (StateOf(before) != SlotState::kSealed) continue;
+    const ObjectInfo info{object.id, object.size, object.metadata_size, object.type_tag,
+                          (object.flags & kSealEvictable) != 0,
+                          (object.flags & kSealSessionBound) != 0};
+    std::atomic_thread_fence(std::memory_order_acquire);
+    const uint64_t after = object.state.load(std::memory_order_relaxed);
+    if (GenerationOf(after) == GenerationOf(before)) infos.push_back(info);
+  }
+  return infos;
+}
+
+absl::Status Session::Sync() {
+  Submission record{};
+  record.op = SubmissionOp::kSync;
+  return Ask(record, kNever).status();
+}
+
+absl::Status Session::Subscribe(uint32_t flags) {
+  completions_->ForgetEvents();
+  Submission record{};
+  record.op = SubmissionOp::kSubscribe;
+  record.flags_or_count = flags;
+  return Ask(record, kNever).status();
+}
+
+absl::StatusOr<Event> Session::NextEvent(absl::Duration deadline) {
+  const int64_t until = DeadlineNs(deadline);
+  Event event;
+  while (!completions_->NextEvent(until, &event)) {
+    if (!Usable()) return WhyUnusable();
+    if (NowNs() >= until) return absl::DeadlineExceededError("no event within the deadline");
+  }
+  return event;
+}
+
+}  // namespace penstock::internal

@@ -1,0 +1,41 @@
+// QueryStatus: asking the daemon how it is, over a connection of its own.
+#include <penstock/client.h>
+
+#include "store/base/errors.h"
+#include "store/base/store_directory.h"
+#include "store/shm/session_layout.h"
+#include "store/shm/slot_layout.h"
+#include "store/wire/control_message.h"
+#include "store/wire/packet_socket.h"
+
+namespace penstock {
+
+uint64_t DaemonStatus::Counter(std::string_view name) const {
+  for (const auto& [known, value] : counters) {
+    if (known == name) return value;
+  }
+  return 0;
+}
+
+absl::StatusOr<DaemonStatus> QueryStatus(const std::string& dir) {
+  PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd socket,
+                            ConnectTo(SocketPath(StoreDirectory(dir))));
+  PENSTOCK_RETURN_IF_ERROR(SendPacket(
+      socket.get(),
+      HelloMessage(wire::Role_Observer, kIndexLayoutVersion, kSessionLayoutVersion)));
+  PENSTOCK_RETURN_IF_ERROR(SendPacket(socket.get(), StatusRequestMessage()));
+  PENSTOCK_ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(socket.get()));
+  if (packet.bytes.empty()) {
+    return absl::UnavailableError("the daemon closed the connection: try again");
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(const wire::Message* message, ParseMessage(packet.bytes));
+  if (const auto* refused = message->body_as_Refused()) return StatusOf(*refused);
+  const auto* reply = message->body_as_StatusReply();
+  if (reply == nullptr) {
+    return absl::InvalidArgumentError("what answers there sent no status: another program");
+  }
+  StatusFacts facts = FactsOf(*reply);
+  return DaemonStatus{std::move(facts.counters), std::move(facts.notes)};
+}
+
+}  // namespace penstock

@@ -1,0 +1,68 @@
+// Pushing submissions, and looking through those not yet taken.
+#include "client/src/submission_queue.h"
+
+#include <time.h>
+
+#include <mutex>
+
+namespace penstock::internal {
+namespace {
+
+constexpr int kYieldsBeforeNap = 200;
+constexpr timespec kNap{0, 50'000};
+
+}  // namespace
+
+// The ring is full: the daemon is behind. Called with the lock held; others wait for it.
+bool SubmissionQueue::WaitForRoom() {
+  producer_.Publish();
+  RingIfParked();
+  for (int i = 0; !producer_.HasRoom(); ++i) {
+    if (dead_->load(std::memory_order_relaxed)) return false;
+    if (i < kYieldsBeforeNap) {
+      sched_yield();
+    } else {
+      nanosleep(&kNap, nullptr);
+    }
+  }
+  return true;
+}
+
+bool SubmissionQueue::PushMany(std::span<const Submission> records,
+                               std::span<const uint64_t> offsets, Bell bell) {
+  {
+    const std::lock_guard lock(lock_);
+    for (size_t i = 0; i < records.size(); ++i) {
+      if (!producer_.HasRoom() && !WaitForRoom()) return false;
+      const SubmissionOp op = records[i].op;
+      if (op == SubmissionOp::kSeal) {
+        offsets_[producer_.tail() % kSubmissionEntries] = offsets[i];
+        ++ended_leases_;
+      } else if (op == SubmissionOp::kReturnLease) {
+        ++ended_leases_;
+      }
+      producer_.Write(records[i]);
+    }
+    producer_.Publish();
+  }
+  if (bell == Bell::kRing) RingIfParked();
+  return true;
+}
+
+std::optional<Unpublished> SubmissionQueue::FindUnpublished(const ObjectId& id) {
+  const std::lock_guard lock(lock_);
+  // The daemon publishes its head after it has published the objects, so what lies before
+  // the head is in the index or gone. Newest first: that is what is asked for.
+  const uint64_t head = producer_.LoadHead();
+  const uint64_t tail = producer_.tail();
+  if (tail - head > kSubmissionEntries) return std::nullopt;  // not a head we believe
+  for (uint64_t at = tail; at-- > head;) {
+    const Submission& record = producer_.At(at);
+    if (record.op != SubmissionOp::kSeal || record.id != id) continue;
+    return Unpublished{record.slot, record.generation, offsets_[at % kSubmissionEntries],
+                       record.size, record.metadata_size, record.type_tag};
+  }
+  return std::nullopt;
+}
+
+}  // namespace penstock::internal

@@ -1,0 +1,78 @@
+// SubmissionQueue: the client's ring towards the daemon, shared by the process's threads.
+#ifndef PENSTOCK_CLIENT_SRC_SUBMISSION_QUEUE_H_
+#define PENSTOCK_CLIENT_SRC_SUBMISSION_QUEUE_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "store/base/spin_lock.h"
+#include "store/shm/index_segment.h"
+#include "store/shm/parking.h"
+#include "store/shm/session_segment.h"
+
+namespace penstock::internal {
+
+// A sealed object that the daemon may not have published yet.
+struct Unpublished {
+  uint32_t slot = 0;
+  uint64_t generation = 0;
+  uint64_t offset = 0;
+  uint64_t size = 0;
+  uint32_t metadata_size = 0;
+  uint32_t type_tag = 0;
+};
+
+enum class Bell { kRing, kQuiet };
+
+// Thread safety: every call from any thread.
+class SubmissionQueue {
+ public:
+  SubmissionQueue(const SessionSegments& segments, const IndexHeader* index,
+                  int daemon_doorbell, const std::atomic<bool>* dead)
+      : producer_(segments.MakeSubmissionProducer()), index_(index),
+        daemon_doorbell_(daemon_doorbell), dead_(dead) {}
+
+  // Publishes the record and wakes a sleeping daemon (kQuiet: leaves it asleep). Waits
+  // while the ring is full. False when the session is dead.
+  bool Push(const Submission& record, Bell bell = Bell::kRing) {
+    return PushMany({&record, 1}, {}, bell);
+  }
+  // A seal; `offset` is kept so that this process reads its own write at once.
+  bool PushSeal(const Submission& record, uint64_t offset) {
+    return PushMany({&record, 1}, {&offset, 1}, Bell::kRing);
+  }
+  // All with one publication. `offsets`: one for each record, or none at all.
+  bool PushMany(std::span<const Submission> records, std::span<const uint64_t> offsets,
+                Bell bell);
+
+  // Wakes the daemon if it sleeps.
+  void RingIfParked() {
+    // SYNC S1 parking, producer's half: our publication was a full fence.
+    if (IsParked(index_->parked)) RingDoorbell(daemon_doorbell_);
+  }
+  void Ring() { RingDoorbell(daemon_doorbell_); }
+
+  // This process's own seal of `id`, if the daemon may not have taken it yet.
+  std::optional<Unpublished> FindUnpublished(const ObjectId& id);
+
+  uint64_t seals_and_returns() const { return ended_leases_; }
+
+ private:
+  bool WaitForRoom();
+
+  SpinLock lock_;  // guards what follows
+  SubmissionProducer producer_;
+  std::array<uint64_t, kSubmissionEntries> offsets_{};  // of the seals in the ring
+  uint64_t ended_leases_ = 0;
+
+  const IndexHeader* const index_;
+  const int daemon_doorbell_;
+  const std::atomic<bool>* const dead_;
+};
+
+}  // namespace penstock::internal
+
+#endif  // PENSTOCK_CLIENT_SRC_SUBMISSION_QUEUE_H_

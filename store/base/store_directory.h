@@ -1,0 +1,18 @@
+// Where a store's socket lies, the same for daemons and clients.
+#ifndef PENSTOCK_STORE_BASE_STORE_DIRECTORY_H_
+#define PENSTOCK_STORE_BASE_STORE_DIRECTORY_H_
+
+#include <string>
+
+namespace penstock {
+
+// `explicit_dir` when it is not empty; else the environment's PENSTOCK_DIR; else
+// /run/penstock for root, $XDG_RUNTIME_DIR/penstock, or /tmp/penstock-<uid>.
+std::string StoreDirectory(const std::string& explicit_dir = "");
+
+inline std::string SocketPath(const std::string& dir) { return dir + "/penstock.sock"; }
+inline std::string LockPath(const std::string& dir) { return dir + "/penstockd.lock"; }
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_STORE_BASE_STORE_DIRECTORY_H_

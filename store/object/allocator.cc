@@ -1,0 +1,133 @@
+// Best fit with merging, and the stacks of recycled blocks.
+#include "store/object/allocator.h"
+
+#include <algorithm>
+
+#include "store/base/check.h"
+
+namespace penstock {
+namespace {
+
+// A stack takes at most this many bytes before blocks go back to be merged.
+constexpr uint64_t kStackLimitBytes = 8 * kMiB;
+// How much is carved at once for an empty stack: neighbours stay neighbours, and the
+// price of a tree search is shared.
+constexpr uint64_t kRefillBytes = 64 * kKiB;
+
+}  // namespace
+
+void Allocator::AddExtent(uint64_t offset, uint64_t bytes) {
+  total_bytes_ += bytes;
+  free_bytes_ += bytes;
+  Insert(offset, bytes);
+}
+
+std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
+  if (IsSmallBlock(block_bytes)) {
+    std::vector<uint64_t>& stack = stacks_[SizeClassOf(block_bytes)];
+    if (stack.empty()) {
+      const uint64_t blocks = std::max<uint64_t>(1, kRefillBytes / block_bytes);
+      if (const auto run = Carve(blocks * block_bytes)) {
+        // Pushed backwards, so that addresses come out in rising order.
+        for (uint64_t i = blocks; i-- > 0;) stack.push_back(*run + i * block_bytes);
+        stacked_bytes_ += blocks * block_bytes;
+      }
+    }
+    if (!stack.empty()) {
+      const uint64_t offset = stack.back();
+      stack.pop_back();
+      stacked_bytes_ -= block_bytes;
+      free_bytes_ -= block_bytes;
+      return offset;
+    }
+  }
+  std::optional<uint64_t> offset = Carve(block_bytes);
+  if (!offset && stacked_bytes_ > 0 && free_bytes_ >= block_bytes) {
+    FlushStacks();
+    offset = Carve(block_bytes);
+  }
+  if (offset) free_bytes_ -= block_bytes;
+  return offset;
+}
+
+void Allocator::Free(uint64_t offset, uint64_t block_bytes) {
+  free_bytes_ += block_bytes;
+  if (IsSmallBlock(block_bytes)) {
+    std::vector<uint64_t>& stack = stacks_[SizeClassOf(block_bytes)];
+    if ((stack.size() + 1) * block_bytes <= kStackLimitBytes) {
+      stack.push_back(offset);
+      stacked_bytes_ += block_bytes;
+      return;
+    }
+  }
+  Insert(offset, block_bytes);
+}
+
+std::optional<uint64_t> Allocator::Carve(uint64_t bytes) {
+  const auto best = by_size_.lower_bound({bytes, 0});
+  if (best == by_size_.end()) return std::nullopt;
+  const auto [extent_bytes, offset] = *best;
+  by_size_.erase(best);
+  by_offset_.erase(offset);
+  if (extent_bytes > bytes) {
+    by_offset_.emplace(offset + bytes, extent_bytes - bytes);
+    by_size_.emplace(extent_bytes - bytes, offset + bytes);
+  }
+  return offset;
+}
+
+void Allocator::Insert(uint64_t offset, uint64_t bytes) {
+  auto next = by_offset_.lower_bound(offset);
+  if (next != by_offset_.end() && offset + bytes == next->first) {
+    bytes += next->second;
+    by_size_.erase({next->second, next->first});
+    next = by_offset_.erase(next);
+  }
+  if (next != by_offset_.begin()) {
+    const auto before = std::prev(next);
+    PENSTOCK_CHECK(before->first + before->second <= offset)
+        << "block at " << offset << " freed twice";
+    if (before->first + before->second == offset) {
+      offset = before->first;
+      bytes += before->second;
+      by_size_.erase({before->second, before->first});
+      by_offset_.erase(before);
+    }
+  }
+  by_offset_.emplace(offset, bytes);
+  by_size_.emplace(bytes, offset);
+}
+
+void Allocator::FlushStacks() {
+  for (uint32_t i = 0; i < kSizeClasses; ++i) {
+    // The class's block size is recovered from its number once, not kept per block.
+    uint64_t block_bytes = 64 * (uint64_t{i} + 1);
+    if (i >= 16) {
+      const uint64_t octave = (i - 16) / 8;
+      const uint64_t start = kKiB << octave;
+      block_bytes = start + ((i - 16) % 8 + 1) * (start / 8);
+    }
+    for (const uint64_t offset : stacks_[i]) Insert(offset, block_bytes);
+    stacks_[i].clear();
+  }
+  stacked_bytes_ = 0;
+}
+
+void Allocator::CheckInvariants() const {
+  uint64_t sum = 0;
+  uint64_t last_end = 0;
+  bool first = true;
+  for (const auto& [offset, bytes] : by_offset_) {
+    PENSTOCK_CHECK(bytes > 0 && (first || offset > last_end))
+        << "free extents touch or overlap at " << offset;
+    PENSTOCK_CHECK(by_size_.contains({bytes, offset})) << "extent " << offset;
+    sum += bytes;
+    last_end = offset + bytes;
+    first = false;
+  }
+  PENSTOCK_CHECK(by_size_.size() == by_offset_.size()) << "the two trees differ";
+  PENSTOCK_CHECK(sum + stacked_bytes_ == free_bytes_)
+      << sum << " + " << stacked_bytes_ << " != " << free_bytes_;
+}
+
+}  // namespace penstock

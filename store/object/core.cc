@@ -1,0 +1,202 @@
+// Core: construction, sessions and turns.
+#include "store/object/core.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "store/base/check.h"
+#include "store/shm/parking.h"
+
+namespace penstock {
+
+Core::Core(IndexSegment index, LeaseEntry* leases, CoreLimits limits, CoreHost* host)
+    : index_(index), slots_(index), hash_(index), leases_(leases), limits_(limits),
+      host_(host), infos_(index.capacity()) {
+  free_slots_.reserve(index.capacity());
+  // Backwards, so that the lowest slots are used first and pin rows stay short.
+  for (uint32_t slot = index.capacity(); slot-- > 0;) free_slots_.push_back(slot);
+  stats_.arena_bytes = index.header().arena_bytes;
+  stats_.slots = index.capacity();
+}
+
+void Core::AddExtent(uint64_t offset, uint64_t bytes) {
+  allocator_.AddExtent(offset, bytes);
+  room_changed_ = true;
+}
+
+void Core::FinishPopulation() {
+  population_done_ = true;
+  room_changed_ = true;
+}
+
+absl::StatusOr<SessionRow> Core::OpenSession(SessionSegments segments, uint64_t number,
+                                             int32_t pid) {
+  if (open_rows_.size() >= limits_.max_sessions) {
+    return absl::ResourceExhaustedError(
+        fmt::format("the daemon has its limit of {} sessions open: close some, or start it "
+                    "with a higher --max-sessions", limits_.max_sessions));
+  }
+  SessionRow row;
+  if (free_rows_.empty()) {
+    row = static_cast<SessionRow>(sessions_.size());
+    sessions_.push_back(nullptr);
+  } else {
+    row = free_rows_.back();
+    free_rows_.pop_back();
+  }
+  uint32_t maker;
+  if (free_makers_.empty()) {
+    maker = static_cast<uint32_t>(makers_.size());
+    makers_.emplace_back();
+  } else {
+    maker = free_makers_.back();
+    free_makers_.pop_back();
+  }
+  makers_[maker] = Maker{.pid = pid, .live = true};
+
+  auto session = std::make_unique<CoreSession>();
+  session->number = number;
+  session->pid = pid;
+  session->segments = segments;
+  session->submissions = segments.MakeSubmissionConsumer();
+  session->completions = segments.MakeCompletionProducer();
+  session->pins = PinRowReader(segments.bitmap, segments.pins);
+  session->open = true;
+  session->maker = maker;
+  sessions_[row] = std::move(session);
+  open_rows_.push_back(row);
+  rows_by_number_[number] = row;
+  return row;
+}
+
+void Core::CloseSession(SessionRow row) {
+  CoreSession& session = *sessions_[row];
+  // What was sealed before the death counts. Once: its tail has stopped moving. A broken
+  // ring is not read.
+  Drain(row);
+  // Requests of a session that is gone are nobody's.
+  std::erase_if(deferred_, [row](const Deferred& d) { return d.row == row; });
+  std::erase_if(room_waiters_, [row](const RoomWaiter& w) { return w.row == row; });
+  while (!session.requests.empty()) ForgetRequest(row, session.requests.begin()->first);
+
+  rows_by_number_.erase(session.number);
+  std::erase(open_rows_, row);
+  std::erase(unpublished_rows_, row);
+  if (session.subscriptions != 0) --subscribers_;
+  session.open = false;
+
+  // Leases return; who waits for an id that this session had reserved is told.
+  while (!session.leases.empty()) {
+    const uint32_t slot = session.leases.front();
+    std::optional<ObjectId> reserved;
+    if (infos_[slot].reserved) reserved = reserved_ids_.at(slot);
+    ReturnLease(row, slot);
+    if (reserved) RefuseWaiters(*reserved, AnswerCode::kMakerDied);
+  }
+  std::vector<ObjectId> orphaned;
+  for (const auto& [id, waiters] : waiters_) {
+    if (id.session == session.number && id.home == index_.header().incarnation) {
+      orphaned.push_back(id);
+    }
+  }
+  for (const ObjectId& id : orphaned) RefuseWaiters(id, AnswerCode::kMakerDied);
+  while (!session.bound_objects.empty()) {
+    Delete(session.bound_objects.front(), AnswerCode::kDeleted);
+  }
+  for (const auto& [slot, count] : session.holds) {
+    infos_[slot].holds -= std::min(infos_[slot].holds, count);
+  }
+  makers_[session.maker].live = false;
+  ForgetMaker(session.maker);
+  sessions_[row].reset();
+  free_rows_.push_back(row);
+  RetryDoomed();
+  room_changed_ = true;
+}
+
+void Core::Break(SessionRow row, std::string why) {
+  CoreSession& session = *sessions_[row];
+  if (session.broken) return;
+  session.broken = true;
+  session.broken_why = std::move(why);
+  // Seq_cst: a get of this session that has not pinned yet will see it after its pin.
+  session.segments.daemon->revoked.exchange(1, std::memory_order_seq_cst);
+  ++stats_.broken_sessions;
+  host_->SessionBroken(row, session.broken_why);
+}
+
+// True if any record was taken.
+bool Core::Drain(SessionRow row) {
+  CoreSession& session = *sessions_[row];
+  if (session.broken) return false;
+  const std::optional<uint32_t> available = session.submissions.Available();
+  if (!available) {
+    Break(row, "its submission tail is impossible: it moved back, or past the ring's end");
+    return false;
+  }
+  for (uint32_t i = 0; i < *available; ++i) {
+    if (i + 4 < *available) {
+      const uint32_t ahead = session.submissions.PeekAhead(4)->slot;
+      if (ahead < index_.capacity()) {
+        __builtin_prefetch(&infos_[ahead], 1);
+        __builtin_prefetch(&leases_[ahead], 1);
+      }
+    }
+    const Submission record = session.submissions.Take();
+    ++stats_.records;
+    if (!Handle(row, record)) break;
+  }
+  // Before another ring's record is taken, so that a replay after a crash is harmless.
+  if (*available > 0) session.submissions.PublishHead();
+  return *available > 0;
+}
+
+bool Core::Turn() {
+  ++stats_.turns;
+  bool worked = false;
+  // By index and backwards: handling may not open sessions, but keep it robust.
+  for (size_t i = open_rows_.size(); i-- > 0;) {
+    const SessionRow row = open_rows_[i];
+    worked |= Drain(row);
+    if (!sessions_[row]->backlog.empty()) FlushBacklog(row);
+  }
+  while (!deferred_.empty()) {
+    std::vector<Deferred> deferred;
+    deferred.swap(deferred_);
+    // Invariant 4: one more pass over every ring, up to the tails read from now on.
+    for (size_t i = open_rows_.size(); i-- > 0;) Drain(open_rows_[i]);
+    AnswerDeferred(deferred);
+  }
+  if (room_changed_) ServeRoomWaiters();
+  if (sealed_evictable_) {
+    sealed_evictable_ = false;
+    std::atomic<uint32_t>& epoch = index_.header().epoch;
+    epoch.store(epoch.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  PublishCompletions();
+  return worked;
+}
+
+void Core::AnswerDeferred(std::vector<Deferred>& deferred) {
+  for (const Deferred& item : deferred) {
+    if (sessions_[item.row] == nullptr || sessions_[item.row]->number != item.session) continue;
+    Resolve(item.row, item.record);
+  }
+}
+
+bool Core::PreparePark() {
+  SetParked(index_.header().parked);
+  for (const SessionRow row : open_rows_) {
+    CoreSession& session = *sessions_[row];
+    const bool pending = !session.broken && session.submissions.Available() != 0u;
+    const bool flushable = !session.backlog.empty() && session.completions.HasRoom();
+    if (pending || flushable) {
+      Unpark();
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace penstock

@@ -1,0 +1,213 @@
+// Core: the store of one node as a state machine. It reads submissions, decides, writes
+// slots and completions. No thread, socket, system call or clock of its own: the daemon
+// (and a simulator) calls it, and what it wants done outside goes through CoreHost.
+//
+// Invariants
+//   1. A slot is free, leased to one session, or holds one object; a block belongs to at
+//      most one slot (Allocator).
+//   2. Bytes of a sealed object are reused only after its slot was marked, every pin row
+//      was read after the mark, and neither a pin nor a hold was found (SYNC S2).
+//   3. A request is answered exactly once, or its session is gone.
+//   4. A get or contains that misses is answered only after every ring was drained up to
+//      the tail it had after the request was taken.
+//   5. A ring's head is published before another ring's record is taken.
+//   6. A record from a client is checked against the lease table and the slot before any
+//      state changes; a wrong one ends that session and nothing else.
+//
+// Thread safety: one thread.
+#ifndef PENSTOCK_STORE_OBJECT_CORE_H_
+#define PENSTOCK_STORE_OBJECT_CORE_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "store/object/allocator.h"
+#include "store/object/core_stats.h"
+#include "store/object/eviction_queue.h"
+#include "store/object/graveyard.h"
+#include "store/object/intrusive_slots.h"
+#include "store/object/session.h"
+#include "store/shm/hash_index.h"
+#include "store/shm/index_segment.h"
+#include "store/shm/lease_layout.h"
+#include "store/shm/parking.h"
+#include "store/shm/slot_table.h"
+
+namespace penstock {
+
+// What the core asks of the process around it.
+class CoreHost {
+ public:
+  virtual ~CoreHost() = default;
+  // Ring this session's doorbell: it is parked and has completions.
+  virtual void Wake(SessionRow row) = 0;
+  // This session broke the protocol; tell it why. Its process stays a pin holder until
+  // CloseSession.
+  virtual void SessionBroken(SessionRow row, const std::string& why) = 0;
+};
+
+struct CoreLimits {
+  uint32_t max_sessions = 4096;
+  uint32_t max_requests_per_session = 65536;
+  uint32_t max_leases_per_request = 512;
+  uint64_t max_event_backlog = 65536;
+};
+
+class Core {
+ public:
+  // `leases` has as many entries as the index has slots, zeroed.
+  Core(IndexSegment index, LeaseEntry* leases, CoreLimits limits, CoreHost* host);
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
+  // Arena bytes that are populated and may be handed out.
+  void AddExtent(uint64_t offset, uint64_t bytes);
+  // No more extents will come: who waits for room beyond the arena is refused.
+  void FinishPopulation();
+
+  // Takes a session whose segments are formatted with `number`. ResourceExhausted at the
+  // limit of sessions.
+  absl::StatusOr<SessionRow> OpenSession(SessionSegments segments, uint64_t number,
+                                         int32_t pid);
+  // The session's process is gone, or said good-bye: drains its ring (what it sealed
+  // counts), returns its leases, deletes its bound objects, forgets its row.
+  void CloseSession(SessionRow row);
+
+  // Drains every ring once and answers. True if anything was done.
+  bool Turn();
+
+  // SYNC S1 parking, consumer's half: sets the parked flag and looks at every ring again.
+  // True: the caller may sleep. False: there is work, the flag is down again.
+  bool PreparePark();
+  void Unpark() { ClearParked(index_.header().parked); }
+
+  CoreStats Stats() const;
+  // Walks everything and aborts with the facts when an invariant does not hold.
+  void CheckInvariants() const;
+
+ private:
+  struct Maker {
+    int32_t pid = 0;
+    bool live = false;
+    uint64_t objects = 0;
+    uint64_t bytes = 0;
+  };
+  struct Waiter {
+    SessionRow row;
+    uint32_t request;
+  };
+  struct RoomWaiter {
+    SessionRow row;
+    uint64_t session;
+    uint32_t request;
+    uint64_t block_bytes;
+    bool reserve;
+    ObjectId id;
+  };
+  struct Deferred {
+    SessionRow row;
+    uint64_t session;
+    Submission record;
+  };
+
+  // core.cc: turns.
+  bool Drain(SessionRow row);
+  void AnswerDeferred(std::vector<Deferred>& deferred);
+  void Break(SessionRow row, std::string why);
+  void PublishCompletions();
+
+  // core_records.cc: one record each. Each returns false after Break.
+  bool Handle(SessionRow row, const Submission& record);
+  bool HandleSeal(SessionRow row, const Submission& record);
+  bool HandleReturnLease(SessionRow row, const Submission& record);
+  bool HandleConfirm(SessionRow row, const Submission& record);
+  bool HandleGet(SessionRow row, const Submission& record);
+  void HandleDelete(const Submission& record);
+  void HandleRelease(const Submission& record);
+  void HandleCancel(SessionRow row, uint32_t request);
+  bool OwnsLease(SessionRow row, const Submission& record) const;
+  void Resolve(SessionRow row, const Submission& record);
+  void AnswerMiss(SessionRow row, const Submission& record);
+  AnswerCode WhyAbsent(const ObjectId& id) const;
+
+  // core_room.cc: blocks and slots, and who waits for them.
+  bool HandleLease(SessionRow row, const Submission& record);
+  uint32_t LeasesAhead(SessionRow row, uint64_t block_bytes) const;
+  bool HandleReserve(SessionRow row, const Submission& record);
+  std::optional<uint32_t> TakeLease(SessionRow row, uint64_t block_bytes);
+  std::optional<uint32_t> TakeLeaseEvicting(SessionRow row, uint64_t block_bytes);
+  uint32_t GrantMany(SessionRow row, uint32_t request, uint64_t block_bytes, uint32_t count);
+  void GrantReserved(SessionRow row, uint32_t request, const ObjectId& id, uint32_t slot);
+  void ReturnLease(SessionRow row, uint32_t slot);
+  bool EvictFor(uint64_t block_bytes);
+  void ServeRoomWaiters();
+  void RefuseRoom(SessionRow row, uint32_t request, AnswerCode code);
+  bool MayEverFit(uint64_t block_bytes) const;
+
+  // core_objects.cc: publishing, finding, freeing.
+  std::optional<uint32_t> Find(const ObjectId& id) const;
+  void Publish(SessionRow row, const Submission& record);
+  void Delete(uint32_t slot, AnswerCode cause);
+  void Unlist(uint32_t slot);
+  void Free(uint32_t slot);
+  bool IsPinned(uint32_t slot) const;
+  uint32_t LastUse(uint32_t slot) const;
+  void DropHolds(SessionRow row, uint32_t slot, uint32_t count);
+  void RetryDoomed();
+  void ForgetMaker(uint32_t maker);
+
+  // core_completions.cc: what clients are told.
+  void Complete(SessionRow row, const Completion& completion);
+  void FlushBacklog(SessionRow row);
+  void Answer(SessionRow row, uint32_t request, AnswerCode code, uint64_t detail = 0);
+  void AnswerObject(SessionRow row, uint32_t request, uint32_t slot);
+  void AnswerWaiters(const ObjectId& id, uint32_t slot);
+  void RefuseWaiters(const ObjectId& id, AnswerCode code);
+  void Announce(uint8_t kind, uint32_t slot);
+  void ForgetRequest(SessionRow row, uint32_t request);
+
+  IndexSegment index_;
+  SlotTable slots_;
+  HashIndex hash_;
+  LeaseEntry* leases_;
+  CoreLimits limits_;
+  CoreHost* host_;
+  Allocator allocator_;
+  bool population_done_ = false;
+
+  std::vector<SlotInfo> infos_;
+  std::vector<uint32_t> free_slots_;
+  absl::flat_hash_map<ObjectId, uint32_t> overflow_;
+  absl::flat_hash_map<ObjectId, uint32_t> reserved_;     // chosen ids, not sealed yet
+  absl::flat_hash_map<uint32_t, ObjectId> reserved_ids_; // the same, by slot
+  absl::flat_hash_set<uint32_t> doomed_;                 // deleted, still pinned or held
+  EvictionQueue evictable_;
+  Graveyard graves_;
+
+  std::vector<std::unique_ptr<CoreSession>> sessions_;
+  std::vector<SessionRow> open_rows_;
+  std::vector<SessionRow> free_rows_;
+  absl::flat_hash_map<uint64_t, SessionRow> rows_by_number_;
+  std::vector<Maker> makers_;
+  std::vector<uint32_t> free_makers_;
+
+  absl::flat_hash_map<ObjectId, std::vector<Waiter>> waiters_;
+  std::deque<RoomWaiter> room_waiters_;
+  std::vector<Deferred> deferred_;
+  std::vector<SessionRow> unpublished_rows_;
+  uint32_t subscribers_ = 0;
+  bool room_changed_ = false;
+  bool sealed_evictable_ = false;
+  CoreStats stats_;
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_STORE_OBJECT_CORE_H_

@@ -1,0 +1,159 @@
+// Core: what clients are told, and what waits for room in their rings.
+#include <algorithm>
+
+#include "store/object/core.h"
+#include "store/shm/parking.h"
+
+namespace penstock {
+
+void Core::Complete(SessionRow row, const Completion& completion) {
+  CoreSession& session = *sessions_[row];
+  const bool is_event = completion.op == CompletionOp::kEvent;
+  if (session.backlog.empty() && session.completions.HasRoom()) {
+    session.completions.Write(completion);
+    if (!session.unpublished) {
+      session.unpublished = true;
+      unpublished_rows_.push_back(row);
+    }
+    return;
+  }
+  if (is_event && session.backlog_events >= limits_.max_event_backlog) {
+    ++session.events_lost;
+    return;
+  }
+  session.backlog.push_back(completion);
+  if (is_event) ++session.backlog_events;
+  if (session.backlog.size() == 1) {
+    // SYNC S1: the flag, a full fence, then a last look at the ring.
+    session.segments.daemon->backlogged.exchange(1, std::memory_order_seq_cst);
+    FlushBacklog(row);
+  }
+}
+
+void Core::FlushBacklog(SessionRow row) {
+  CoreSession& session = *sessions_[row];
+  bool wrote = false;
+  while (!session.backlog.empty() && session.completions.HasRoom()) {
+    if (session.backlog.front().op == CompletionOp::kEvent) --session.backlog_events;
+    session.completions.Write(session.backlog.front());
+    session.backlog.pop_front();
+    wrote = true;
+  }
+  if (session.backlog.empty()) {
+    if (session.events_lost > 0) {
+      // Stands where the lost events would have stood: after all older ones.
+      Completion lost{};
+      lost.op = CompletionOp::kEventsLost;
+      lost.detail[0] = session.events_lost;
+      if (session.completions.HasRoom()) {
+        session.completions.Write(lost);
+        wrote = true;
+      } else {
+        session.backlog.push_back(lost);
+      }
+      session.events_lost = 0;
+    }
+    if (session.backlog.empty()) {
+      session.segments.daemon->backlogged.store(0, std::memory_order_relaxed);
+    }
+  }
+  if (wrote && !session.unpublished) {
+    session.unpublished = true;
+    unpublished_rows_.push_back(row);
+  }
+}
+
+void Core::PublishCompletions() {
+  for (const SessionRow row : unpublished_rows_) {
+    CoreSession& session = *sessions_[row];
+    session.unpublished = false;
+    // SYNC S1 parking, producer's half.
+    session.completions.Publish();
+    if (IsParked(session.segments.client->parked)) host_->Wake(row);
+  }
+  unpublished_rows_.clear();
+}
+
+void Core::Answer(SessionRow row, uint32_t request, AnswerCode code, uint64_t detail) {
+  Completion answer{};
+  answer.op = CompletionOp::kAnswer;
+  answer.code = code;
+  answer.request = request;
+  answer.detail[0] = detail;
+  Complete(row, answer);
+}
+
+// The object stays held until the asker has confirmed its own pin.
+void Core::AnswerObject(SessionRow row, uint32_t request, uint32_t slot) {
+  ++infos_[slot].holds;
+  ++sessions_[row]->holds[slot];
+  const Slot& object = slots_[slot];
+  Completion answer{};
+  answer.op = CompletionOp::kObject;
+  answer.request = request;
+  answer.object.id = object.id;
+  answer.object.size = object.size;
+  answer.object.generation = slots_.Generation(slot);
+  answer.object.slot = slot;
+  answer.object.metadata_size = object.metadata_size;
+  answer.object.offset = object.offset;
+  Complete(row, answer);
+}
+
+void Core::AnswerWaiters(const ObjectId& id, uint32_t slot) {
+  const auto found = waiters_.find(id);
+  if (found == waiters_.end()) return;
+  const std::vector<Waiter> waiters = std::move(found->second);
+  waiters_.erase(found);
+  for (const Waiter& waiter : waiters) {
+    sessions_[waiter.row]->requests.erase(waiter.request);
+    AnswerObject(waiter.row, waiter.request, slot);
+  }
+}
+
+void Core::RefuseWaiters(const ObjectId& id, AnswerCode code) {
+  const auto found = waiters_.find(id);
+  if (found == waiters_.end()) return;
+  const std::vector<Waiter> waiters = std::move(found->second);
+  waiters_.erase(found);
+  for (const Waiter& waiter : waiters) {
+    sessions_[waiter.row]->requests.erase(waiter.request);
+    Answer(waiter.row, waiter.request, code);
+  }
+}
+
+// Tells subscribers that an object was sealed (1), deleted (2) or evicted (3).
+void Core::Announce(uint8_t kind, uint32_t slot) {
+  if (subscribers_ == 0) return;
+  const Slot& object = slots_[slot];
+  Completion event{};
+  event.op = CompletionOp::kEvent;
+  event.count = kind;
+  event.object.id = object.id;
+  event.object.size = object.size;
+  const uint32_t wanted = kind == 1 ? kSubscribeSeals : kSubscribeDeletions;
+  for (const SessionRow row : open_rows_) {
+    if ((sessions_[row]->subscriptions & wanted) != 0) Complete(row, event);
+  }
+}
+
+void Core::ForgetRequest(SessionRow row, uint32_t request) {
+  CoreSession& session = *sessions_[row];
+  const auto found = session.requests.find(request);
+  if (found == session.requests.end()) return;
+  const PendingRequest pending = found->second;
+  session.requests.erase(found);
+  const auto is_it = [&](const auto& waiter) {
+    return waiter.row == row && waiter.request == request;
+  };
+  if (pending.kind == PendingRequest::Kind::kRoom) {
+    std::erase_if(room_waiters_, is_it);
+    return;
+  }
+  const auto waiters = waiters_.find(pending.id);
+  if (waiters == waiters_.end()) return;
+  std::erase_if(waiters->second, is_it);
+  if (waiters->second.empty()) waiters_.erase(waiters);
+}
+
+}  // namespace penstock

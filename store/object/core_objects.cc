@@ -1,0 +1,214 @@
+// Core: publishing, finding, deleting and freeing objects.
+#include <algorithm>
+
+#include "store/base/check.h"
+#include "store/object/core.h"
+
+namespace penstock {
+
+std::optional<uint32_t> Core::Find(const ObjectId& id) const {
+  std::optional<uint32_t> found;
+  ForEachCandidate(index_, id.Hash(), [&](uint32_t slot) {
+    if (slots_.State(slot) != SlotState::kSealed || slots_[slot].id != id) return false;
+    found = slot;
+    return true;
+  });
+  if (!found && !overflow_.empty()) {
+    if (const auto it = overflow_.find(id); it != overflow_.end()) found = it->second;
+  }
+  return found;
+}
+
+void Core::Publish(SessionRow row, const Submission& record) {
+  CoreSession& session = *sessions_[row];
+  const uint32_t slot = record.slot;
+  SlotInfo& info = infos_[slot];
+  LeaseEntry& lease = leases_[slot];
+  session.leases.Remove(infos_, slot);
+  session.leased_bytes -= lease.block_bytes;
+  stats_.leased_bytes -= lease.block_bytes;
+  --stats_.leases;
+  if (info.reserved) {
+    reserved_.erase(record.id);
+    reserved_ids_.erase(slot);
+    info.reserved = false;
+  }
+  lease.kind = LeaseKind::kObject;
+  slots_.Publish(slot, ObjectFacts{record.id, lease.offset, record.size, record.metadata_size,
+                                   record.type_tag, record.flags_or_count});
+  info.maker = session.maker;
+  Maker& maker = makers_[session.maker];
+  ++maker.objects;
+  maker.bytes += lease.block_bytes;
+  stats_.object_bytes += lease.block_bytes;
+  ++stats_.objects;
+  ++stats_.sealed;
+  if ((record.flags_or_count & kSealEvictable) != 0) {
+    info.epoch = index_.header().epoch.load(std::memory_order_relaxed);
+    evictable_.Push(info.epoch, slot, slots_.Generation(slot));
+    stats_.evictable_bytes += lease.block_bytes;
+    sealed_evictable_ = true;
+    if (evictable_.size() > 1024 && evictable_.size() / 2 > stats_.objects) {
+      evictable_.Compact([this](const EvictionEntry& entry) {
+        return slots_.State(entry.slot) == SlotState::kSealed &&
+               slots_.Generation(entry.slot) == entry.generation;
+      });
+    }
+  }
+  if ((record.flags_or_count & kSealSessionBound) != 0) {
+    session.bound_objects.PushFront(infos_, slot);
+  }
+  if (!hash_.Insert(record.id.Hash(), slot)) {
+    overflow_[record.id] = slot;
+    info.overflow = true;
+  }
+  if (!waiters_.empty()) AnswerWaiters(record.id, slot);
+  if (subscribers_ > 0) Announce(1, slot);
+}
+
+// Takes a sealed object out of everything that can find it.
+void Core::Unlist(uint32_t slot) {
+  const Slot& object = slots_[slot];
+  SlotInfo& info = infos_[slot];
+  if (info.overflow) {
+    overflow_.erase(object.id);
+    info.overflow = false;
+  } else {
+    PENSTOCK_CHECK(hash_.Erase(object.id.Hash(), slot)) << "slot " << slot << " not listed";
+  }
+  if ((object.flags & kSealEvictable) != 0) {
+    stats_.evictable_bytes -= leases_[slot].block_bytes;
+  }
+  if (info.in_list) {
+    sessions_[rows_by_number_.at(leases_[slot].session)]->bound_objects.Remove(infos_, slot);
+  }
+}
+
+void Core::Delete(uint32_t slot, AnswerCode cause) {
+  Unlist(slot);
+  graves_.Bury(slots_[slot].id.Hash(), cause);
+  if (subscribers_ > 0) Announce(2, slot);
+  ++stats_.deleted;
+  // SYNC S2 pin/evict and S3 last release: the mark is a full fence before the look.
+  slots_.MarkDeleted(slot);
+  if (infos_[slot].holds > 0 || IsPinned(slot)) {
+    doomed_.insert(slot);
+    return;
+  }
+  Free(slot);
+}
+
+// The bytes may be used again from here on.
+void Core::Free(uint32_t slot) {
+  LeaseEntry& lease = leases_[slot];
+  SlotInfo& info = infos_[slot];
+  Maker& maker = makers_[info.maker];
+  --maker.objects;
+  maker.bytes -= lease.block_bytes;
+  stats_.object_bytes -= lease.block_bytes;
+  --stats_.objects;
+  ++stats_.freed;
+  if (!maker.live) ForgetMaker(info.maker);
+  if (!doomed_.empty()) doomed_.erase(slot);
+  lease.session = 0;
+  lease.kind = LeaseKind::kNone;
+  allocator_.Free(lease.offset, lease.block_bytes);
+  slots_.Free(slot);
+  free_slots_.push_back(slot);
+  room_changed_ = true;
+}
+
+bool Core::IsPinned(uint32_t slot) const {
+  for (const SessionRow row : open_rows_) {
+    if (sessions_[row]->pins.IsPinned(slot)) return true;
+  }
+  return false;
+}
+
+uint32_t Core::LastUse(uint32_t slot) const {
+  uint32_t last = infos_[slot].epoch;
+  for (const SessionRow row : open_rows_) {
+    const uint32_t use = sessions_[row]->pins.LastUse(slot);
+    if (use != 0 && static_cast<int32_t>(use - last) > 0) last = use;
+  }
+  // A client can write any epoch into its row: the future is not believed.
+  const uint32_t now = index_.header().epoch.load(std::memory_order_relaxed);
+  return static_cast<int32_t>(last - now) > 0 ? now : last;
+}
+
+void Core::DropHolds(SessionRow row, uint32_t slot, uint32_t count) {
+  CoreSession& session = *sessions_[row];
+  const auto held = session.holds.find(slot);
+  held->second -= count;
+  if (held->second == 0) session.holds.erase(held);
+  SlotInfo& info = infos_[slot];
+  info.holds -= count;
+  if (info.wanted) room_changed_ = true;
+  if (slots_.State(slot) == SlotState::kDeleted && info.holds == 0 && !IsPinned(slot)) {
+    Free(slot);
+  }
+}
+
+// A row has gone: deleted objects that only it pinned are free now.
+void Core::RetryDoomed() {
+  const std::vector<uint32_t> doomed(doomed_.begin(), doomed_.end());
+  for (const uint32_t slot : doomed) {
+    if (infos_[slot].holds == 0 && !IsPinned(slot)) Free(slot);
+  }
+}
+
+void Core::ForgetMaker(uint32_t maker) {
+  if (makers_[maker].live || makers_[maker].objects > 0) return;
+  makers_[maker] = Maker{};
+  free_makers_.push_back(maker);
+}
+
+CoreStats Core::Stats() const {
+  CoreStats stats = stats_;
+  stats.ready_bytes = allocator_.total_bytes();
+  stats.free_bytes = allocator_.free_bytes();
+  stats.doomed = doomed_.size();
+  stats.sessions = open_rows_.size();
+  stats.room_waiters = room_waiters_.size();
+  for (const auto& [id, waiters] : waiters_) stats.get_waiters += waiters.size();
+  return stats;
+}
+
+void Core::CheckInvariants() const {
+  allocator_.CheckInvariants();
+  uint64_t leased = 0, object_bytes = 0, objects = 0, free_slots = 0;
+  for (uint32_t slot = 0; slot < index_.capacity(); ++slot) {
+    const LeaseEntry& lease = leases_[slot];
+    switch (slots_.State(slot)) {
+      case SlotState::kFree:
+        PENSTOCK_CHECK(lease.kind == LeaseKind::kNone) << "free slot " << slot;
+        ++free_slots;
+        break;
+      case SlotState::kLeased:
+        PENSTOCK_CHECK(lease.kind == LeaseKind::kLease &&
+                       rows_by_number_.contains(lease.session))
+            << "leased slot " << slot << " of session " << lease.session;
+        leased += lease.block_bytes;
+        break;
+      case SlotState::kSealed:
+        PENSTOCK_CHECK(Find(slots_[slot].id) == slot) << "sealed slot " << slot;
+        [[fallthrough]];
+      case SlotState::kDeleted:
+        PENSTOCK_CHECK(lease.kind == LeaseKind::kObject) << "object slot " << slot;
+        object_bytes += lease.block_bytes;
+        ++objects;
+        break;
+      case SlotState::kEvicting:
+        PENSTOCK_CHECK(false) << "slot " << slot << " left half evicted";
+    }
+  }
+  PENSTOCK_CHECK(leased == stats_.leased_bytes) << leased << " " << stats_.leased_bytes;
+  PENSTOCK_CHECK(object_bytes == stats_.object_bytes && objects == stats_.objects)
+      << object_bytes << " " << stats_.object_bytes;
+  PENSTOCK_CHECK(free_slots == free_slots_.size()) << free_slots;
+  PENSTOCK_CHECK(allocator_.free_bytes() + leased + object_bytes ==
+                 allocator_.total_bytes())
+      << "bytes do not add up";
+}
+
+}  // namespace penstock

@@ -1,0 +1,209 @@
+// Core: what each kind of submission means. Every record here is a private copy of bytes
+// that a client wrote, and is checked before anything changes.
+#include <fmt/format.h>
+
+#include "store/base/check.h"
+#include "store/object/core.h"
+
+namespace penstock {
+
+bool Core::Handle(SessionRow row, const Submission& record) {
+  switch (record.op) {
+    case SubmissionOp::kSeal: return HandleSeal(row, record);
+    case SubmissionOp::kDelete: HandleDelete(record); return true;
+    case SubmissionOp::kLease: return HandleLease(row, record);
+    case SubmissionOp::kReserve: return HandleReserve(row, record);
+    case SubmissionOp::kReturnLease: return HandleReturnLease(row, record);
+    case SubmissionOp::kGet:
+    case SubmissionOp::kContains:
+    case SubmissionOp::kDeleteById: return HandleGet(row, record);
+    case SubmissionOp::kConfirm: return HandleConfirm(row, record);
+    case SubmissionOp::kRelease: HandleRelease(record); return true;
+    case SubmissionOp::kCancel: HandleCancel(row, record.request); return true;
+    case SubmissionOp::kSync:
+      deferred_.push_back({row, sessions_[row]->number, record});
+      return true;
+    case SubmissionOp::kSubscribe: {
+      CoreSession& session = *sessions_[row];
+      const uint32_t wanted =
+          record.flags_or_count & (kSubscribeSeals | kSubscribeDeletions);
+      if (session.subscriptions == 0 && wanted != 0) ++subscribers_;
+      if (session.subscriptions != 0 && wanted == 0) --subscribers_;
+      session.subscriptions = wanted;
+      if (record.request != 0) Answer(row, record.request, AnswerCode::kOk);
+      return true;
+    }
+    case SubmissionOp::kNone: break;
+  }
+  Break(row, fmt::format("a submission has the unknown operation {}",
+                         static_cast<unsigned>(record.op)));
+  return false;
+}
+
+bool Core::OwnsLease(SessionRow row, const Submission& record) const {
+  if (record.slot >= index_.capacity()) return false;
+  const LeaseEntry& lease = leases_[record.slot];
+  return lease.kind == LeaseKind::kLease && lease.session == sessions_[row]->number &&
+         slots_.Generation(record.slot) == record.generation;
+}
+
+bool Core::HandleSeal(SessionRow row, const Submission& record) {
+  if (!OwnsLease(row, record)) {
+    Break(row, fmt::format("it sealed slot {} generation {}, of which it has no lease",
+                           record.slot, record.generation));
+    return false;
+  }
+  const uint64_t block_bytes = leases_[record.slot].block_bytes;
+  if (record.size > block_bytes ||
+      MetadataOffset(record.size) + record.metadata_size > block_bytes) {
+    Break(row, fmt::format("it sealed {} bytes and {} bytes of metadata into a block of {}",
+                           record.size, record.metadata_size, block_bytes));
+    return false;
+  }
+  if ((record.flags_or_count & ~uint32_t{kSealEvictable | kSealSessionBound}) != 0) {
+    Break(row, fmt::format("it sealed with the unknown flags {:#x}", record.flags_or_count));
+    return false;
+  }
+  const bool reserved = infos_[record.slot].reserved;
+  const bool id_is_its_own = reserved ? reserved_ids_.at(record.slot) == record.id
+                                      : record.id.session == sessions_[row]->number &&
+                                            record.id.home == index_.header().incarnation;
+  if (!id_is_its_own) {
+    Break(row, fmt::format("it sealed under the id {}, which it neither made nor reserved",
+                           record.id.ToHex()));
+    return false;
+  }
+  if (!reserved && Find(record.id).has_value()) {
+    // Its own id a second time: the first object stays, this one is dropped and told.
+    Completion refusal{};
+    refusal.op = CompletionOp::kSealRefused;
+    refusal.code = AnswerCode::kAlreadyExists;
+    refusal.object.id = record.id;
+    refusal.object.size = record.size;
+    Complete(row, refusal);
+    ReturnLease(row, record.slot);
+    return true;
+  }
+  Publish(row, record);
+  return true;
+}
+
+bool Core::HandleReturnLease(SessionRow row, const Submission& record) {
+  if (!OwnsLease(row, record)) {
+    Break(row, fmt::format("it gave back slot {} generation {}, of which it has no lease",
+                           record.slot, record.generation));
+    return false;
+  }
+  ReturnLease(row, record.slot);
+  return true;
+}
+
+void Core::HandleDelete(const Submission& record) {
+  // Another generation, or no longer sealed: somebody else was first. No harm.
+  if (record.slot >= index_.capacity()) return;
+  const uint64_t word = slots_.Word(record.slot);
+  if (StateOf(word) != SlotState::kSealed || GenerationOf(word) != record.generation) return;
+  Delete(record.slot, AnswerCode::kDeleted);
+}
+
+void Core::HandleRelease(const Submission& record) {
+  if (record.slot >= index_.capacity()) return;
+  if (slots_.Generation(record.slot) != record.generation) return;
+  if (slots_.State(record.slot) == SlotState::kDeleted && infos_[record.slot].holds == 0 &&
+      !IsPinned(record.slot)) {
+    Free(record.slot);
+  }
+  // A wanted object may have lost its last pin: creators look again.
+  room_changed_ = true;
+}
+
+bool Core::HandleConfirm(SessionRow row, const Submission& record) {
+  CoreSession& session = *sessions_[row];
+  const auto held = session.holds.find(record.slot);
+  if (held == session.holds.end()) {
+    Break(row, fmt::format("it confirmed a pin of slot {}, about which it was told nothing",
+                           record.slot));
+    return false;
+  }
+  DropHolds(row, record.slot, 1);
+  return true;
+}
+
+bool Core::HandleGet(SessionRow row, const Submission& record) {
+  CoreSession& session = *sessions_[row];
+  if (record.request == 0 || session.requests.contains(record.request)) {
+    Break(row, fmt::format("request number {} is {}", record.request,
+                           record.request == 0 ? "no number" : "in use already"));
+    return false;
+  }
+  if (session.requests.size() >= limits_.max_requests_per_session) {
+    Answer(row, record.request, AnswerCode::kTooManyRequests);
+    return true;
+  }
+  if (Find(record.id).has_value()) {
+    Resolve(row, record);
+  } else {
+    deferred_.push_back({row, session.number, record});
+  }
+  return true;
+}
+
+// Answers a get, contains, delete or sync; every ring has been drained when it misses.
+void Core::Resolve(SessionRow row, const Submission& record) {
+  if (record.op == SubmissionOp::kSync) {
+    Answer(row, record.request, AnswerCode::kOk);
+    return;
+  }
+  const std::optional<uint32_t> slot = Find(record.id);
+  switch (record.op) {
+    case SubmissionOp::kContains:
+      Answer(row, record.request, AnswerCode::kOk, slot.has_value() ? 1 : 0);
+      return;
+    case SubmissionOp::kDeleteById:
+      if (slot) Delete(*slot, AnswerCode::kDeleted);
+      Answer(row, record.request, slot ? AnswerCode::kOk : AnswerCode::kNotFound);
+      return;
+    default:
+      if (slot) {
+        AnswerObject(row, record.request, *slot);
+      } else {
+        AnswerMiss(row, record);
+      }
+  }
+}
+
+void Core::AnswerMiss(SessionRow row, const Submission& record) {
+  const AnswerCode why = WhyAbsent(record.id);
+  if (why != AnswerCode::kOk) {
+    Answer(row, record.request, why);
+  } else if ((record.flags_or_count & kGetNoWait) != 0) {
+    Answer(row, record.request, AnswerCode::kNotFound);
+  } else {
+    sessions_[row]->requests[record.request] = {PendingRequest::Kind::kGet, record.id};
+    waiters_[record.id].push_back({row, record.request});
+  }
+}
+
+// Why a library-made id will never come (again); kOk when it still may.
+AnswerCode Core::WhyAbsent(const ObjectId& id) const {
+  if (id.IsFromName()) return AnswerCode::kOk;
+  const AnswerCode cause = graves_.CauseOf(id.Hash());
+  if (cause != AnswerCode::kOk) return cause;
+  // One node: what another store made can never come here.
+  if (id.home != index_.header().incarnation) return AnswerCode::kOtherStore;
+  return rows_by_number_.contains(id.session) ? AnswerCode::kOk : AnswerCode::kMakerDied;
+}
+
+void Core::HandleCancel(SessionRow row, uint32_t request) {
+  const auto found = sessions_[row]->requests.find(request);
+  if (found == sessions_[row]->requests.end()) return;  // answered meanwhile
+  const PendingRequest::Kind kind = found->second.kind;
+  ForgetRequest(row, request);
+  if (kind == PendingRequest::Kind::kRoom) {
+    RefuseRoom(row, request, free_slots_.empty() ? AnswerCode::kNoSlots : AnswerCode::kFull);
+  } else {
+    Answer(row, request, AnswerCode::kCancelled);
+  }
+}
+
+}  // namespace penstock

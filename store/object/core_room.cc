@@ -1,0 +1,299 @@
+// Core: leases of blocks and slots, making room, and who waits for it.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "store/base/check.h"
+#include "store/object/core.h"
+
+namespace penstock {
+namespace {
+
+// How many objects one look at the pin columns may cover, and how far a creator looks
+// among pinned ones before it waits for a release.
+constexpr size_t kEvictionBatch = 16;
+constexpr size_t kWantedLimit = 64;
+
+}  // namespace
+
+bool Core::MayEverFit(uint64_t block_bytes) const {
+  return block_bytes <=
+         (population_done_ ? allocator_.total_bytes() : index_.header().arena_bytes);
+}
+
+bool Core::HandleLease(SessionRow row, const Submission& record) {
+  CoreSession& session = *sessions_[row];
+  const uint64_t block_bytes = record.size;
+  const uint32_t count = record.flags_or_count;
+  if (block_bytes == 0 || block_bytes > kMaxArenaBytes ||
+      BlockBytes(block_bytes) != block_bytes || count == 0 ||
+      count > limits_.max_leases_per_request) {
+    Break(row, fmt::format("it asked for {} leases of {} bytes: no block size, or more than "
+                           "{} at once", count, block_bytes, limits_.max_leases_per_request));
+    return false;
+  }
+  const uint32_t ahead = std::min(count, LeasesAhead(row, block_bytes));
+  if (record.request == 0) {
+    if (ahead > 0) GrantMany(row, 0, block_bytes, ahead);
+    return true;
+  }
+  if (session.requests.contains(record.request)) {
+    Break(row, fmt::format("request number {} is in use already", record.request));
+    return false;
+  }
+  if (!MayEverFit(block_bytes)) {
+    Answer(row, record.request, AnswerCode::kTooLarge, allocator_.total_bytes());
+    return true;
+  }
+  // First come, first served: nobody overtakes those who wait already.
+  if (room_waiters_.empty() &&
+      GrantMany(row, record.request, block_bytes, std::max(ahead, 1u)) > 0) {
+    return true;
+  }
+  session.requests[record.request] = {PendingRequest::Kind::kRoom, ObjectId{}};
+  room_waiters_.push_back(
+      {row, session.number, record.request, block_bytes, false, ObjectId{}});
+  return true;
+}
+
+// How many blocks this session may hold beyond its need: from plenty only, never at others'
+// cost, and the less the more sessions share the store.
+uint32_t Core::LeasesAhead(SessionRow row, uint64_t block_bytes) const {
+  if (!room_waiters_.empty()) return 0;
+  const uint64_t total = allocator_.total_bytes();
+  const uint64_t share = total / 16 / open_rows_.size();
+  const uint64_t held = sessions_[row]->leased_bytes;
+  if (allocator_.free_bytes() < total / 8 || held >= share) return 0;
+  const uint64_t slot_share = free_slots_.size() / 8 / open_rows_.size();
+  return static_cast<uint32_t>(
+      std::min<uint64_t>({(share - held) / block_bytes, slot_share, ~uint32_t{0}}));
+}
+
+bool Core::HandleReserve(SessionRow row, const Submission& record) {
+  CoreSession& session = *sessions_[row];
+  const uint64_t block_bytes = record.size;
+  if (block_bytes == 0 || block_bytes > kMaxArenaBytes ||
+      BlockBytes(block_bytes) != block_bytes || record.request == 0 ||
+      session.requests.contains(record.request)) {
+    Break(row, fmt::format("it reserved an id with {} bytes and request number {}",
+                           block_bytes, record.request));
+    return false;
+  }
+  if (Find(record.id).has_value() || reserved_.contains(record.id)) {
+    Answer(row, record.request, AnswerCode::kAlreadyExists);
+    return true;
+  }
+  if (!MayEverFit(block_bytes)) {
+    Answer(row, record.request, AnswerCode::kTooLarge, allocator_.total_bytes());
+    return true;
+  }
+  if (room_waiters_.empty()) {
+    if (const auto slot = TakeLeaseEvicting(row, block_bytes)) {
+      GrantReserved(row, record.request, record.id, *slot);
+      return true;
+    }
+  }
+  session.requests[record.request] = {PendingRequest::Kind::kRoom, record.id};
+  room_waiters_.push_back({row, session.number, record.request, block_bytes, true, record.id});
+  return true;
+}
+
+std::optional<uint32_t> Core::TakeLease(SessionRow row, uint64_t block_bytes) {
+  if (free_slots_.empty()) return std::nullopt;
+  const std::optional<uint64_t> offset = allocator_.Allocate(block_bytes);
+  if (!offset) return std::nullopt;
+  const uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  CoreSession& session = *sessions_[row];
+  // Recorded before the client hears of it; `session` last.
+  LeaseEntry& lease = leases_[slot];
+  lease.offset = *offset;
+  lease.block_bytes = block_bytes;
+  lease.kind = LeaseKind::kLease;
+  lease.session = session.number;
+  slots_.Lease(slot);
+  infos_[slot] = SlotInfo{};
+  session.leases.PushFront(infos_, slot);
+  session.leased_bytes += block_bytes;
+  stats_.leased_bytes += block_bytes;
+  ++stats_.leases;
+  return slot;
+}
+
+std::optional<uint32_t> Core::TakeLeaseEvicting(SessionRow row, uint64_t block_bytes) {
+  do {
+    if (const auto slot = TakeLease(row, block_bytes)) return slot;
+  } while (EvictFor(block_bytes));
+  return std::nullopt;
+}
+
+// Grants up to `count` leases, evicting only for the first. How many were granted.
+uint32_t Core::GrantMany(SessionRow row, uint32_t request, uint64_t block_bytes,
+                         uint32_t count) {
+  Completion grant{};
+  grant.op = CompletionOp::kGrant;
+  grant.request = request;
+  grant.grant.block_bytes = block_bytes;
+  uint32_t granted = 0;
+  while (granted < count) {
+    const bool may_evict = granted == 0 && request != 0;
+    const std::optional<uint32_t> slot =
+        may_evict ? TakeLeaseEvicting(row, block_bytes) : TakeLease(row, block_bytes);
+    if (!slot) break;
+    grant.grant.leases[grant.count++] =
+        GrantedLease::Make(*slot, slots_.Generation(*slot), leases_[*slot].offset);
+    ++granted;
+    if (grant.count == kLeasesPerGrant) {
+      Complete(row, grant);
+      grant.count = 0;
+      grant.request = 0;  // the first record ends the request
+    }
+  }
+  if (grant.count > 0) Complete(row, grant);
+  return granted;
+}
+
+void Core::GrantReserved(SessionRow row, uint32_t request, const ObjectId& id,
+                         uint32_t slot) {
+  infos_[slot].reserved = true;
+  reserved_[id] = slot;
+  reserved_ids_[slot] = id;
+  Completion grant{};
+  grant.op = CompletionOp::kGrant;
+  grant.request = request;
+  grant.count = 1;
+  grant.for_reserved_id = 1;
+  grant.grant.block_bytes = leases_[slot].block_bytes;
+  grant.grant.leases[0] =
+      GrantedLease::Make(slot, slots_.Generation(slot), leases_[slot].offset);
+  Complete(row, grant);
+}
+
+// A lease that its holder did not seal. Nobody else ever saw these bytes, so no pin needs
+// to be looked for.
+void Core::ReturnLease(SessionRow row, uint32_t slot) {
+  CoreSession& session = *sessions_[row];
+  LeaseEntry& lease = leases_[slot];
+  if (infos_[slot].reserved) {
+    const auto id = reserved_ids_.find(slot);
+    reserved_.erase(id->second);
+    reserved_ids_.erase(id);
+  }
+  session.leases.Remove(infos_, slot);
+  session.leased_bytes -= lease.block_bytes;
+  stats_.leased_bytes -= lease.block_bytes;
+  --stats_.leases;
+  lease.session = 0;
+  lease.kind = LeaseKind::kNone;
+  allocator_.Free(lease.offset, lease.block_bytes);
+  slots_.Free(slot);
+  free_slots_.push_back(slot);
+  room_changed_ = true;
+}
+
+// Drops least recently used evictable objects. True if anything was freed; false if
+// nothing evictable is unpinned, and then the pinned ones that were met are wanted: their
+// last release tells us (SYNC S3).
+bool Core::EvictFor(uint64_t block_bytes) {
+  std::vector<EvictionEntry> pinned;
+  bool freed = false;
+  while (!freed && !evictable_.empty()) {
+    // SYNC S2 pin/evict: mark a batch, then one pass over the pin rows.
+    std::vector<EvictionEntry> batch;
+    uint64_t batch_bytes = 0;
+    while (!evictable_.empty() && batch.size() < kEvictionBatch &&
+           (batch.empty() || batch_bytes < block_bytes)) {
+      EvictionEntry entry = evictable_.Pop();
+      const uint64_t word = slots_.Word(entry.slot);
+      if (StateOf(word) != SlotState::kSealed || GenerationOf(word) != entry.generation) {
+        continue;  // deleted meanwhile
+      }
+      const uint32_t last_use = LastUse(entry.slot);
+      if (last_use != entry.epoch) {
+        infos_[entry.slot].epoch = last_use;
+        evictable_.Push(last_use, entry.slot, entry.generation);
+        continue;
+      }
+      slots_.MarkEvicting(entry.slot);
+      infos_[entry.slot].wanted = false;
+      batch_bytes += leases_[entry.slot].block_bytes;
+      batch.push_back(entry);
+    }
+    for (const EvictionEntry& entry : batch) {
+      if (infos_[entry.slot].holds > 0 || IsPinned(entry.slot)) {
+        slots_.PutBack(entry.slot);
+        pinned.push_back(entry);
+      } else {
+        ++stats_.evicted;
+        Unlist(entry.slot);
+        graves_.Bury(slots_[entry.slot].id.Hash(), AnswerCode::kEvicted);
+        Announce(3, entry.slot);
+        Free(entry.slot);
+        freed = true;
+      }
+    }
+  }
+  for (const EvictionEntry& entry : pinned) evictable_.PushAgain(entry);
+  if (freed) return true;
+  for (size_t i = 0; i < pinned.size() && i < kWantedLimit; ++i) {
+    const uint32_t slot = pinned[i].slot;
+    slots_.MarkWanted(slot);
+    infos_[slot].wanted = true;
+    if (infos_[slot].holds == 0 && !IsPinned(slot)) freed = true;  // it went just now
+  }
+  return freed;
+}
+
+void Core::ServeRoomWaiters() {
+  room_changed_ = false;
+  while (!room_waiters_.empty()) {
+    const RoomWaiter waiter = room_waiters_.front();
+    if (!MayEverFit(waiter.block_bytes)) {
+      ForgetRequest(waiter.row, waiter.request);
+      Answer(waiter.row, waiter.request, AnswerCode::kTooLarge, allocator_.total_bytes());
+      continue;
+    }
+    if (waiter.reserve && (Find(waiter.id).has_value() || reserved_.contains(waiter.id))) {
+      ForgetRequest(waiter.row, waiter.request);
+      Answer(waiter.row, waiter.request, AnswerCode::kAlreadyExists);
+      continue;
+    }
+    const std::optional<uint32_t> slot = TakeLeaseEvicting(waiter.row, waiter.block_bytes);
+    if (!slot) return;
+    ForgetRequest(waiter.row, waiter.request);
+    if (waiter.reserve) {
+      GrantReserved(waiter.row, waiter.request, waiter.id, *slot);
+    } else {
+      Completion grant{};
+      grant.op = CompletionOp::kGrant;
+      grant.request = waiter.request;
+      grant.count = 1;
+      grant.grant.block_bytes = waiter.block_bytes;
+      grant.grant.leases[0] =
+          GrantedLease::Make(*slot, slots_.Generation(*slot), leases_[*slot].offset);
+      Complete(waiter.row, grant);
+    }
+  }
+}
+
+// Says who holds the memory.
+void Core::RefuseRoom(SessionRow row, uint32_t request, AnswerCode code) {
+  ++stats_.refused_full;
+  const auto top = std::max_element(
+      makers_.begin(), makers_.end(),
+      [](const Maker& a, const Maker& b) { return a.bytes < b.bytes; });
+  Completion answer{};
+  answer.op = CompletionOp::kAnswer;
+  answer.code = code;
+  answer.request = request;
+  answer.detail[0] = stats_.object_bytes;
+  answer.detail[1] = stats_.evictable_bytes;
+  answer.detail[2] = stats_.leased_bytes;
+  answer.detail[3] = allocator_.total_bytes();
+  answer.detail[4] = top == makers_.end() ? 0 : static_cast<uint32_t>(top->pid);
+  answer.detail[5] = top == makers_.end() ? 0 : top->bytes;
+  answer.detail[6] = stats_.objects;
+  Complete(row, answer);
+}
+
+}  // namespace penstock

@@ -1,0 +1,37 @@
+// Counters of the core, for `penstock status` and for tests.
+#ifndef PENSTOCK_STORE_OBJECT_CORE_STATS_H_
+#define PENSTOCK_STORE_OBJECT_CORE_STATS_H_
+
+#include <cstdint>
+
+namespace penstock {
+
+struct CoreStats {
+  // Now.
+  uint64_t arena_bytes = 0;      // size of the arena
+  uint64_t ready_bytes = 0;      // of it populated and given to the allocator
+  uint64_t free_bytes = 0;       // of those, in no block
+  uint64_t object_bytes = 0;     // in blocks of sealed (or deleted and pinned) objects
+  uint64_t leased_bytes = 0;     // in blocks leased and not sealed
+  uint64_t evictable_bytes = 0;  // of object_bytes, what may be dropped
+  uint64_t objects = 0;
+  uint64_t leases = 0;
+  uint64_t doomed = 0;           // deleted objects that somebody still pins
+  uint64_t sessions = 0;
+  uint64_t slots = 0;
+  uint64_t room_waiters = 0;
+  uint64_t get_waiters = 0;
+  // Since the start.
+  uint64_t sealed = 0;
+  uint64_t deleted = 0;
+  uint64_t evicted = 0;
+  uint64_t freed = 0;
+  uint64_t refused_full = 0;
+  uint64_t broken_sessions = 0;
+  uint64_t turns = 0;
+  uint64_t records = 0;
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_STORE_OBJECT_CORE_STATS_H_

@@ -1,0 +1,38 @@
+// Graveyard: how objects with library-made ids ended lately, so that a get of one says
+// "deleted" or "evicted" and does not wait for ever. Fixed size; an old grave may be
+// overwritten, and then the answer is the weaker "not here".
+// Thread safety: one thread.
+#ifndef PENSTOCK_STORE_OBJECT_GRAVEYARD_H_
+#define PENSTOCK_STORE_OBJECT_GRAVEYARD_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "store/shm/session_layout.h"
+
+namespace penstock {
+
+class Graveyard {
+ public:
+  Graveyard() : graves_(kGraves) {}
+
+  void Bury(uint64_t hash, AnswerCode cause) {
+    graves_[hash % kGraves] = (hash & ~kCauseMask) | static_cast<uint64_t>(cause);
+  }
+  // kOk when nothing is known. 56 bits of the hash are compared; a false match needs two
+  // ids of 2^56 that also share a grave.
+  AnswerCode CauseOf(uint64_t hash) const {
+    const uint64_t grave = graves_[hash % kGraves];
+    if (grave == 0 || ((grave ^ hash) & ~kCauseMask) != 0) return AnswerCode::kOk;
+    return static_cast<AnswerCode>(grave & kCauseMask);
+  }
+
+ private:
+  static constexpr uint64_t kGraves = 1 << 16;
+  static constexpr uint64_t kCauseMask = 0xff;
+  std::vector<uint64_t> graves_;
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_STORE_OBJECT_GRAVEYARD_H_

@@ -1,0 +1,52 @@
+// What the daemon's core keeps of one session.
+#ifndef PENSTOCK_STORE_OBJECT_SESSION_H_
+#define PENSTOCK_STORE_OBJECT_SESSION_H_
+
+#include <cstdint>
+#include <deque>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "store/object/intrusive_slots.h"
+#include "store/shm/session_segment.h"
+
+namespace penstock {
+
+// A session's place in the core; reused after the session's end.
+using SessionRow = uint32_t;
+
+// A request that waits for its answer.
+struct PendingRequest {
+  enum class Kind { kGet, kRoom } kind;
+  ObjectId id;  // of a get, or of a reservation
+};
+
+struct CoreSession {
+  uint64_t number = 0;  // part of the ids it makes; never reused
+  int32_t pid = 0;
+  SessionSegments segments;
+  SubmissionConsumer submissions;
+  CompletionProducer completions;
+  PinRowReader pins;
+
+  bool open = false;
+  bool broken = false;      // broke the protocol: revoked, not read any more
+  bool unpublished = false; // completions written in this turn
+  std::string broken_why;
+
+  uint32_t maker = 0;
+  SlotList leases;
+  SlotList bound_objects;
+  uint64_t leased_bytes = 0;
+  uint32_t subscriptions = 0;
+
+  std::deque<Completion> backlog;  // completions without room in the ring, in order
+  uint64_t backlog_events = 0;
+  uint64_t events_lost = 0;
+  absl::flat_hash_map<uint32_t, PendingRequest> requests;
+  absl::flat_hash_map<uint32_t, uint32_t> holds;  // slot -> answers not confirmed yet
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_STORE_OBJECT_SESSION_H_

@@ -1,0 +1,71 @@
+// Creation, sealing and checking of memfds.
+#include "store/shm/memory_file.h"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+#include <fmt/format.h>
+#include "store/base/errors.h"
+#include "store/base/units.h"
+
+namespace penstock {
+namespace {
+
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+}  // namespace
+
+absl::StatusOr<MemoryFile> MemoryFile::Create(std::string_view name, uint64_t bytes,
+                                              PageSource pages) {
+  unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  if (pages == PageSource::kHugetlb) flags |= MFD_HUGETLB | MFD_HUGE_2MB;
+  const std::string label = fmt::format("penstock-{}", name);
+  UniqueFd fd(memfd_create(label.c_str(), flags));
+  if (!fd.valid()) {
+    return ErrnoStatus(errno, "memfd_create of " + label,
+                       "Raise the limit on open files, or reserve huge pages with "
+                       "sysctl vm.nr_hugepages");
+  }
+  if (fchmod(fd.get(), 0600) != 0 ||
+      ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0 ||
+      fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
+    return ErrnoStatus(errno, fmt::format("sizing and sealing {} to {}", label, FormatBytes(bytes)));
+  }
+  return MemoryFile(std::move(fd), bytes);
+}
+
+absl::StatusOr<MemoryFile> MemoryFile::Adopt(UniqueFd fd, uint64_t expected_bytes) {
+  const int seals = fcntl(fd.get(), F_GET_SEALS);
+  if (seals < 0 || (seals & kSeals) != kSeals) {
+    return absl::InvalidArgumentError(
+        "the descriptor received is no sealed memory file, as a Penstock daemon sends: "
+        "something else answers on this socket");
+  }
+  struct stat facts;
+  if (fstat(fd.get(), &facts) != 0) return ErrnoStatus(errno, "fstat of a memory file");
+  if (static_cast<uint64_t>(facts.st_size) < expected_bytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("the memory file received has {} bytes, its header promised {}: client "
+                    "and daemon do not agree on the layout, use the same version of both",
+                    facts.st_size, expected_bytes));
+  }
+  return MemoryFile(std::move(fd), static_cast<uint64_t>(facts.st_size));
+}
+
+absl::StatusOr<UniqueFd> MemoryFile::ReopenReadOnly() const {
+  const std::string path = fmt::format("/proc/self/fd/{}", fd_.get());
+  UniqueFd copy(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!copy.valid()) {
+    return ErrnoStatus(errno, "reopening a memory file read-only through /proc/self/fd",
+                       "Is /proc mounted?");
+  }
+  return copy;
+}
+
+}  // namespace penstock

@@ -1,0 +1,42 @@
+// Doorbells are eventfds.
+#include "store/shm/parking.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include <cerrno>
+
+#include "store/base/errors.h"
+
+namespace penstock {
+
+absl::StatusOr<UniqueFd> MakeDoorbell() {
+  UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!fd.valid()) {
+    return ErrnoStatus(errno, "eventfd", "Raise the limit on open files (ulimit -n)");
+  }
+  return fd;
+}
+
+void RingDoorbell(int doorbell_fd) {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t ignored = write(doorbell_fd, &one, sizeof(one));
+}
+
+void DrainDoorbell(int doorbell_fd) {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t ignored = read(doorbell_fd, &count, sizeof(count));
+}
+
+bool SleepOnDoorbell(int doorbell_fd, int64_t timeout_ns) {
+  pollfd item{doorbell_fd, POLLIN, 0};
+  timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
+  // A signal counts as a wake-up: the caller looks at its rings again anyway.
+  const int ready = ppoll(&item, 1, timeout_ns < 0 ? nullptr : &timeout, nullptr);
+  if (ready == 0) return false;
+  DrainDoorbell(doorbell_fd);
+  return true;
+}
+
+}  // namespace penstock

@@ -1,0 +1,84 @@
+// Pin rows: a count and a last-use epoch for each slot, in the client's own segment.
+//
+// SYNC S2 pin/evict: the client increments its own pin word, then reads the slot; the
+// daemon marks the slot, then reads the pin words. Both are sequentially consistent, so
+// at least one of the two sees the other's store: either the client sees the mark and
+// takes its pin away, or the daemon sees the pin and leaves the object alone.
+// SYNC S3 last release: the same shape with the decrement in the place of the increment:
+// either the client sees the mark and pushes a release record, or the daemon sees the pin
+// gone.
+// Models: tests/model/s2_pin_evict.pml, tests/model/s3_last_release.pml.
+#ifndef PENSTOCK_STORE_SHM_PIN_ROW_H_
+#define PENSTOCK_STORE_SHM_PIN_ROW_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "store/shm/index_segment.h"
+#include "store/shm/session_layout.h"
+
+namespace penstock {
+
+// Client's half: the process that owns the row. Thread safety: any thread of it.
+class PinRow {
+ public:
+  PinRow() = default;
+  PinRow(std::atomic<uint64_t>* bitmap, Pin* pins) : bitmap_(bitmap), pins_(pins) {}
+
+  // The increment is a full fence: read the slot after it, never before.
+  void Pin(uint32_t slot, uint32_t epoch) {
+    // A page's bit stands before the first pin in it; the daemon reads no other page.
+    std::atomic<uint64_t>& word = bitmap_[slot / kPinsPerPage / 64];
+    const uint64_t bit = uint64_t{1} << (slot / kPinsPerPage % 64);
+    if ((word.load(std::memory_order_relaxed) & bit) == 0) [[unlikely]] {
+      word.fetch_or(bit, std::memory_order_seq_cst);
+    }
+    pins_[slot].epoch.store(epoch, std::memory_order_relaxed);
+    pins_[slot].count.fetch_add(1, std::memory_order_seq_cst);
+  }
+
+  // The decrement is a full fence: read the slot after it (SYNC S3).
+  void Unpin(uint32_t slot) { pins_[slot].count.fetch_sub(1, std::memory_order_seq_cst); }
+
+  uint32_t Count(uint32_t slot) const {
+    return pins_[slot].count.load(std::memory_order_relaxed);
+  }
+  void Prefetch(uint32_t slot) const { __builtin_prefetch(&pins_[slot], 1); }
+
+ private:
+  std::atomic<uint64_t>* bitmap_ = nullptr;
+  penstock::Pin* pins_ = nullptr;
+};
+
+// Daemon's half: reads one client's row. The values are that client's to choose; all they
+// can do is keep memory.
+class PinRowReader {
+ public:
+  PinRowReader() = default;
+  PinRowReader(const std::atomic<uint64_t>* bitmap, const Pin* pins)
+      : bitmap_(bitmap), pins_(pins) {}
+
+  // Call after the mark (SYNC S2, S3).
+  bool IsPinned(uint32_t slot) const {
+    return Touched(slot, std::memory_order_seq_cst) &&
+           pins_[slot].count.load(std::memory_order_seq_cst) != 0;
+  }
+  // 0 when this client never used the slot. A hint.
+  uint32_t LastUse(uint32_t slot) const {
+    if (!Touched(slot, std::memory_order_relaxed)) return 0;
+    return pins_[slot].epoch.load(std::memory_order_relaxed);
+  }
+
+ private:
+  bool Touched(uint32_t slot, std::memory_order order) const {
+    const uint64_t word = bitmap_[slot / kPinsPerPage / 64].load(order);
+    return ((word >> (slot / kPinsPerPage % 64)) & 1) != 0;
+  }
+
+  const std::atomic<uint64_t>* bitmap_ = nullptr;
+  const Pin* pins_ = nullptr;
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_STORE_SHM_PIN_ROW_H_

@@ -1,0 +1,214 @@
+// The two segments of a session, as pure data: one written by the client process, one by
+// the daemon.
+//
+// 1. LAYOUT (little endian, offsets from each segment's start; SessionGeometry computes)
+//      client's segment
+//        0       ClientHeader, 4096 bytes
+//        4096    submissions: kSubmissionEntries x 64 bytes
+//        then    pin bitmap: one bit for each 4 KiB page of pins, rounded up to 4 KiB
+//        then    pins: capacity x 8 bytes, starting at a multiple of 2 MiB
+//      daemon's segment
+//        0       DaemonHeader, 4096 bytes
+//        4096    completions: kCompletionEntries x 64 bytes
+// 2. WHO WRITES EACH WORD
+//      client's segment: the client process alone (its threads take a private lock for
+//        the ring; pins are counted by atomic read-modify-write).
+//        submission_tail  exchange seq_cst; daemon loads seq_cst         SYNC S1
+//        completion_head  exchange seq_cst; daemon loads seq_cst         SYNC S1
+//        parked           store seq_cst; daemon loads seq_cst            SYNC S1
+//        bitmap words     fetch_or seq_cst; daemon loads seq_cst         SYNC S2
+//        pin.count        fetch_add/fetch_sub seq_cst; daemon loads seq_cst  SYNC S2, S3
+//        pin.epoch        store relaxed; daemon loads relaxed            (a hint for LRU)
+//      daemon's segment: the daemon alone; the client maps it read-only.
+//        submission_head  store release; client loads acquire
+//        completion_tail  exchange seq_cst; client loads seq_cst         SYNC S1
+//        backlogged       exchange seq_cst; client loads seq_cst         SYNC S1
+//        revoked          exchange seq_cst; client loads relaxed after its pin
+// 3. STATES: a ring entry is the producer's while head + entries > position >= tail, the
+//    consumer's while tail > position >= head. `revoked` goes from 0 to 1 once.
+// 4. SYNC POINTS: S1 at Ring::Publish / PreparePark in ring.h and parking.h; S2 and S3 at
+//    PinRow::Pin and Unpin in pin_row.h.
+// 5. INVARIANTS
+//      a. tail - head <= entries (RingConsumer::Available refuses anything else)
+//      b. head and tail never decrease (each side keeps its own in private memory)
+//      c. a page's bit is set before the first pin in it (PinRow::Pin)
+// 6. CRASH SAFETY: the tail moves last, so a process killed in the middle of a push leaves
+//    nothing that anybody sees. The daemon drains a dead client's ring, then forgets its
+//    row. Proof: tests/integration/client_death_test.cc.
+// 7. TRUST: every byte of the client's segment is hostile input for the daemon: it copies
+//    a record before it checks it, and a bad value ends that session and nothing else. A
+//    nonzero pin count only keeps memory that this client could pin anyway.
+// 8. VERSION: kSessionLayoutVersion, in both headers and in the handshake; any change of a
+//    struct or constant here bumps it. Another version is refused before mapping.
+// 9. TESTS: tests/unit/shm/{ring,pin_row,session_segment}_test.cc, tests/model/ring.pml,
+//    tests/model/s1_parking.pml, tests/integration/hostile_client_test.cc.
+#ifndef PENSTOCK_STORE_SHM_SESSION_LAYOUT_H_
+#define PENSTOCK_STORE_SHM_SESSION_LAYOUT_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include <penstock/object_id.h>
+
+namespace penstock {
+
+inline constexpr uint64_t kClientSegmentMagic = 0x494c434b434e5450;  // "PTNCKCLI"
+inline constexpr uint64_t kDaemonSegmentMagic = 0x4d44414b434e5450;  // "PTNCKADM"
+inline constexpr uint32_t kSessionLayoutVersion = 1;
+
+inline constexpr uint32_t kSubmissionEntries = 1024;
+inline constexpr uint32_t kCompletionEntries = 1024;
+
+// What a client asks of the daemon. `request` is a number the client chose; 0 asks for no
+// answer.
+enum class SubmissionOp : uint8_t {
+  kNone = 0,
+  kSeal = 1,          // slot, generation, id, size, metadata_size, type_tag, flags
+  kDelete = 2,        // slot, generation: an object the client has seen; no answer
+  kDeleteById = 3,    // id -> answer
+  kLease = 4,         // size = block bytes, count; request 0: refill the magazine
+  kReserve = 5,       // id, size = block bytes -> grant, or AlreadyExists
+  kReturnLease = 6,   // slot, generation
+  kGet = 7,           // id -> object; waits for the seal unless flags has kGetNoWait
+  kContains = 8,      // id -> answer with detail[0] = 1 or 0
+  kConfirm = 9,       // slot, generation: the client's own pin stands, drop the hold
+  kRelease = 10,      // slot, generation: SYNC S3, last release of an unplain slot
+  kCancel = 11,       // request: the asker's deadline has passed
+  kSync = 12,         // -> answer once every record pushed before has been handled
+  kSubscribe = 13,    // flags: SubscribeFlags, replaces what was there
+};
+
+enum GetFlags : uint32_t { kGetNoWait = 1 };
+enum SubscribeFlags : uint32_t { kSubscribeSeals = 1, kSubscribeDeletions = 2 };
+
+struct alignas(64) Submission {
+  SubmissionOp op;
+  uint8_t reserved_a[3];
+  uint32_t request;
+  uint64_t generation;
+  uint32_t slot;
+  uint32_t metadata_size;
+  ObjectId id;
+  uint64_t size;
+  uint32_t type_tag;
+  uint32_t flags_or_count;  // SealFlags, GetFlags, SubscribeFlags, or a count of leases
+};
+static_assert(sizeof(Submission) == 64 && offsetof(Submission, id) == 24);
+static_assert(std::is_trivially_copyable_v<Submission>);
+
+enum class CompletionOp : uint8_t {
+  kNone = 0,
+  kGrant = 1,       // leases[0..count), size_class_bytes; ends `request` unless it is 0
+  kAnswer = 2,      // code, detail: ends `request`
+  kObject = 3,      // a sealed object, held by the daemon until kConfirm: ends `request`
+  kEvent = 4,       // an object was sealed or deleted
+  kEventsLost = 5,  // detail[0] events did not fit
+  kSealRefused = 6, // id of an object that was not published, code says why
+};
+
+// Why a request was refused. On the wire in one byte: never renumber.
+enum class AnswerCode : uint8_t {
+  kOk = 0,
+  kNotFound = 1,       // not here now
+  kDeleted = 2,        // was here, a client deleted it
+  kEvicted = 3,        // was here, dropped to make room
+  kMakerDied = 4,      // its maker's session ended before the seal
+  kAlreadyExists = 5,
+  kFull = 6,           // detail: used, pinned, leased, arena bytes, top holder's pid, its bytes
+  kTooLarge = 7,       // detail[0]: the largest object this store takes
+  kNoSlots = 8,        // detail as kFull
+  kCancelled = 9,
+  kTooManyRequests = 10,
+  kOtherStore = 11,    // the id was made by a store that is not this one
+};
+
+struct GrantedLease {
+  uint64_t generation;
+  uint64_t slot_and_offset;  // slot << 36 | offset / 64
+
+  static constexpr uint64_t kOffsetBits = 36;
+  static constexpr GrantedLease Make(uint32_t slot, uint64_t generation, uint64_t offset) {
+    return {generation, (uint64_t{slot} << kOffsetBits) | (offset / 64)};
+  }
+  constexpr uint32_t slot() const {
+    return static_cast<uint32_t>(slot_and_offset >> kOffsetBits);
+  }
+  constexpr uint64_t offset() const {
+    return (slot_and_offset & ((uint64_t{1} << kOffsetBits) - 1)) * 64;
+  }
+};
+inline constexpr uint32_t kMaxSlots = uint32_t{1} << 28;            // 28 bits of slot
+inline constexpr uint64_t kMaxArenaBytes = uint64_t{1} << 42;       // 36 bits x 64 bytes
+inline constexpr uint32_t kLeasesPerGrant = 3;
+
+struct alignas(64) Completion {
+  constexpr Completion()
+      : op(), code(), count(), for_reserved_id(), request(), detail() {}
+
+  CompletionOp op;
+  AnswerCode code;
+  uint8_t count;       // leases in a grant; for an event 1 = sealed, 2 = deleted, 3 = evicted
+  uint8_t for_reserved_id;  // of a grant: 1 = the lease is bound to the id asked for
+  uint32_t request;
+  union {
+    struct {
+      uint64_t block_bytes;
+      GrantedLease leases[kLeasesPerGrant];
+    } grant;
+    struct {
+      ObjectId id;
+      uint64_t size;
+      uint64_t generation;
+      uint32_t slot;
+      uint32_t metadata_size;
+      uint64_t offset;
+    } object;  // kObject, kEvent, kSealRefused
+    uint64_t detail[7];
+  };
+};
+static_assert(sizeof(Completion) == 64 && offsetof(Completion, detail) == 8);
+static_assert(std::is_trivially_copyable_v<Completion>);
+
+struct Pin {
+  std::atomic<uint32_t> count;
+  std::atomic<uint32_t> epoch;  // IndexHeader::epoch at the last get
+};
+static_assert(sizeof(Pin) == 8 && std::atomic<uint32_t>::is_always_lock_free);
+inline constexpr uint32_t kPinsPerPage = 4096 / sizeof(Pin);
+
+struct ClientHeader {
+  uint64_t magic;
+  uint32_t layout_version;
+  uint32_t capacity;  // pins, as many as the index has slots
+  alignas(64) std::atomic<uint64_t> submission_tail;
+  alignas(64) std::atomic<uint64_t> completion_head;
+  alignas(64) std::atomic<uint32_t> parked;
+};
+static_assert(offsetof(ClientHeader, submission_tail) == 64);
+static_assert(offsetof(ClientHeader, completion_head) == 128);
+static_assert(offsetof(ClientHeader, parked) == 192);
+static_assert(sizeof(ClientHeader) == 256);
+
+struct DaemonHeader {
+  uint64_t magic;
+  uint32_t layout_version;
+  uint32_t reserved_a;
+  uint64_t session;  // this session's number, part of the ids it makes
+  alignas(64) std::atomic<uint64_t> submission_head;
+  alignas(64) std::atomic<uint64_t> completion_tail;
+  alignas(64) std::atomic<uint32_t> backlogged;  // completions wait for room in the ring
+  alignas(64) std::atomic<uint32_t> revoked;     // this session may pin nothing new
+};
+static_assert(offsetof(DaemonHeader, submission_head) == 64);
+static_assert(offsetof(DaemonHeader, completion_tail) == 128);
+static_assert(offsetof(DaemonHeader, backlogged) == 192);
+static_assert(offsetof(DaemonHeader, revoked) == 256);
+static_assert(sizeof(DaemonHeader) == 320);
+
+inline constexpr uint64_t kSegmentHeaderBytes = 4096;
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_STORE_SHM_SESSION_LAYOUT_H_

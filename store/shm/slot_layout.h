@@ -1,0 +1,138 @@
+// The slot table and the hash table of the index segment, as pure data.
+//
+// 1. LAYOUT (little endian, offsets from the start of the index segment)
+//      0        IndexHeader, 4096 bytes
+//      slots    at header.slots_offset (a multiple of 2 MiB): capacity x 64 bytes
+//      buckets  at header.buckets_offset (a multiple of 2 MiB): bucket_count x 64 bytes,
+//               8 words each
+//    Nothing here is a pointer. `offset` in a slot counts from the start of the arena.
+// 2. WHO WRITES EACH WORD: everything in this segment is written by the daemon alone and
+//    mapped read-only by clients.
+//      header.parked   store seq_cst, clients load seq_cst            SYNC S1
+//      header.epoch    store relaxed, clients load relaxed            (a hint for LRU)
+//      slot.state      exchange/store seq_cst, clients load seq_cst   SYNC S2, S3
+//      slot.<others>   plain stores before the state becomes sealed; read only by those
+//                      whose pin the daemon has seen or will see      SYNC S2
+//      bucket words    store release, clients load acquire; a hint, verified by S2
+// 3. STATES of a slot (low 3 bits of its state word; the daemon takes every edge)
+//      free -> leased        granted to a session
+//      leased -> sealed      its maker's seal record was accepted
+//      leased -> free        given back, or its session died            generation + 1
+//      sealed -> evicting    the daemon wants the memory and looks for pins
+//      evicting -> sealed    somebody pins it: put back
+//      evicting -> free      nobody does                                generation + 1
+//      sealed -> deleted     deleted by a client; freed when the last pin goes
+//      deleted -> free                                                  generation + 1
+//    `wanted` is a flag beside `sealed`: the daemon waits for its last pin or hold.
+// 4. SYNC POINTS: S1 parking (parking.h), S2 pin/evict and S3 last release (pin_row.h).
+// 5. INVARIANTS
+//      a. A slot's generation never decreases and never repeats (SlotTable::Free).
+//      b. Fields other than the state change only while the state is free or leased
+//         (SlotTable::Publish).
+//      c. A bucket word names a slot whose id hashes to that bucket, or is zero
+//         (HashIndex::Insert).
+// 6. CRASH SAFETY: a daemon killed between two stores leaves each slot in one of the
+//    states above; bucket words can be rebuilt from sealed slots. Until the daemon keeps
+//    its store across a restart, a new daemon starts with a new index.
+// 7. TRUST: written by the daemon, so a client trusts it. A client can never write it: its
+//    descriptor is read-only.
+// 8. VERSION: kIndexLayoutVersion; any change of a struct here, of ObjectId::Hash or of
+//    the bucket rule bumps it. A client refuses another version when it attaches.
+// 9. TESTS: tests/unit/shm/{slot_table,hash_index,pin_row}_test.cc,
+//    tests/model/s2_pin_evict.pml, tests/model/s3_last_release.pml.
+#ifndef PENSTOCK_STORE_SHM_SLOT_LAYOUT_H_
+#define PENSTOCK_STORE_SHM_SLOT_LAYOUT_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include <penstock/object_id.h>
+
+namespace penstock {
+
+inline constexpr uint64_t kIndexMagic = 0x5844494b434e5450;  // "PTNCKIDX"
+inline constexpr uint32_t kIndexLayoutVersion = 1;
+
+enum class SlotState : uint64_t {
+  kFree = 0,
+  kLeased = 1,
+  kSealed = 2,
+  kEvicting = 3,
+  kDeleted = 4,
+};
+
+inline constexpr uint64_t kSlotStateMask = 0x7;
+inline constexpr uint64_t kSlotWanted = 0x8;
+inline constexpr int kSlotGenerationShift = 16;
+inline constexpr uint64_t kSlotGenerationMask = (uint64_t{1} << 48) - 1;
+
+constexpr uint64_t SlotWord(SlotState state, uint64_t generation) {
+  return (generation << kSlotGenerationShift) | static_cast<uint64_t>(state);
+}
+constexpr SlotState StateOf(uint64_t word) {
+  return static_cast<SlotState>(word & kSlotStateMask);
+}
+constexpr uint64_t GenerationOf(uint64_t word) { return word >> kSlotGenerationShift; }
+// Sealed and not wanted: a release of it needs no record (SYNC S3).
+constexpr bool IsPlainlySealed(uint64_t word) {
+  return (word & (kSlotStateMask | kSlotWanted)) == static_cast<uint64_t>(SlotState::kSealed);
+}
+
+struct alignas(64) Slot {
+  std::atomic<uint64_t> state;  // generation << 16 | flags | SlotState
+  ObjectId id;
+  uint64_t offset;              // of the payload in the arena, a multiple of 64
+  uint64_t size;                // payload bytes; metadata follows at the next 8 bytes
+  uint32_t metadata_size;
+  uint32_t type_tag;
+  uint32_t flags;               // SealFlags
+  uint32_t reserved;            // zero; rounds the slot to one cache line
+};
+
+static_assert(sizeof(Slot) == 64 && alignof(Slot) == 64);
+static_assert(offsetof(Slot, id) == 8 && offsetof(Slot, offset) == 32);
+static_assert(offsetof(Slot, size) == 40 && offsetof(Slot, metadata_size) == 48);
+static_assert(offsetof(Slot, type_tag) == 52 && offsetof(Slot, flags) == 56);
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+inline constexpr uint64_t MetadataOffset(uint64_t payload_size) {
+  return (payload_size + 7) / 8 * 8;
+}
+
+enum SealFlags : uint32_t {
+  kSealEvictable = 1,     // may be dropped when room is needed
+  kSealSessionBound = 2,  // is deleted when its maker's session ends
+};
+
+inline constexpr uint32_t kBucketWords = 8;
+struct alignas(64) Bucket {
+  // 0, or tag << 32 | slot + 1. The tag is the upper half of the id's hash.
+  std::atomic<uint64_t> words[kBucketWords];
+};
+static_assert(sizeof(Bucket) == 64);
+
+struct IndexHeader {
+  uint64_t magic;
+  uint32_t layout_version;
+  uint32_t capacity;        // slots
+  uint32_t bucket_count;    // a power of two
+  uint32_t reserved_a;      // zero
+  uint64_t slots_offset;
+  uint64_t buckets_offset;
+  uint64_t arena_bytes;
+  uint64_t incarnation;     // of this store: never the same twice
+
+  alignas(64) std::atomic<uint32_t> parked;  // SYNC S1: the daemon sleeps
+  uint32_t reserved_b[15];                   // keeps `parked` alone in its line
+  alignas(64) std::atomic<uint32_t> epoch;   // counts turns that sealed evictable objects
+  uint32_t reserved_c[15];
+};
+static_assert(offsetof(IndexHeader, parked) == 64);
+static_assert(offsetof(IndexHeader, epoch) == 128);
+static_assert(sizeof(IndexHeader) == 192);
+static_assert(std::atomic<uint32_t>::is_always_lock_free);
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_STORE_SHM_SLOT_LAYOUT_H_

@@ -1,0 +1,123 @@
+// sendmsg and recvmsg with SCM_RIGHTS.
+#include "store/wire/packet_socket.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "store/base/errors.h"
+
+namespace penstock {
+namespace {
+
+absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) {
+    return absl::InvalidArgumentError(
+        fmt::format("the socket's path has {} characters, a UNIX socket takes {}: choose a "
+                    "shorter directory ({})", path.size(), sizeof(address.sun_path) - 1, path));
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> ListenAt(const std::string& path) {
+  PENSTOCK_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
+  UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return ErrnoStatus(errno, "socket");
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return ErrnoStatus(errno, fmt::format("binding {}", path));
+  }
+  if (chmod(path.c_str(), 0777) != 0 || listen(fd.get(), 1024) != 0) {
+    return ErrnoStatus(errno, fmt::format("listening at {}", path));
+  }
+  return fd;
+}
+
+absl::StatusOr<UniqueFd> ConnectTo(const std::string& path) {
+  PENSTOCK_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
+  UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return ErrnoStatus(errno, "socket");
+  int result;
+  do {
+    result = connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+  } while (result != 0 && errno == EINTR);
+  if (result != 0) {
+    const int error = errno;
+    if (error == EPROTOTYPE) {
+      return absl::InvalidArgumentError(
+          fmt::format("{} is a socket, but not one of Penstock", path));
+    }
+    return ErrnoStatus(error, fmt::format("no Penstock daemon answers at {}", path),
+                       "Start one with penstockd, or name its directory with PENSTOCK_DIR");
+  }
+  return fd;
+}
+
+absl::Status SendPacket(int fd, std::string_view bytes, std::span<const int> fds) {
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxPacketFds * sizeof(int))> control{};
+  if (!fds.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
+  }
+  ssize_t sent;
+  do {
+    sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0) return ErrnoStatus(errno, "sending a control message");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Packet> ReceivePacket(int fd) {
+  Packet packet;
+  packet.bytes.resize(kMaxPacketBytes);
+  iovec part{packet.bytes.data(), packet.bytes.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxPacketFds * sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t got;
+  do {
+    got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return ErrnoStatus(errno, "receiving a control message");
+  packet.bytes.resize(static_cast<size_t>(got));
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int received;
+      std::memcpy(&received, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+      packet.fds.emplace_back(received);
+    }
+  }
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    return absl::InvalidArgumentError(
+        fmt::format("a control message is longer than {} bytes or carries more than {} "
+                    "descriptors", kMaxPacketBytes, kMaxPacketFds));
+  }
+  return packet;
+}
+
+}  // namespace penstock

@@ -1,0 +1,53 @@
+// Packets with descriptors over a UNIX socket (SOCK_SEQPACKET): a packet arrives whole or
+// not at all, so half a message cannot be sent.
+#ifndef PENSTOCK_STORE_WIRE_PACKET_SOCKET_H_
+#define PENSTOCK_STORE_WIRE_PACKET_SOCKET_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "store/base/unique_fd.h"
+
+namespace penstock {
+
+inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr size_t kMaxPacketBytes = 64 * 1024;
+inline constexpr size_t kMaxPacketFds = 16;
+
+// Which descriptor of a Welcome is which.
+enum FdOrder : size_t {
+  kFdArenaReadOnly = 0,
+  kFdArenaWritable = 1,
+  kFdIndex = 2,
+  kFdClientSegment = 3,
+  kFdDaemonSegment = 4,
+  kFdDaemonDoorbell = 5,  // the client rings it
+  kFdClientDoorbell = 6,  // the daemon rings it, the client sleeps on it
+  kFdCount = 7,
+};
+
+struct Packet {
+  std::string bytes;  // empty: the other side closed
+  std::vector<UniqueFd> fds;
+};
+
+// Listens at `path`, mode 0777 (who may come in is decided by peer credentials; the
+// directory is searchable by all). A stale socket file must have been removed.
+absl::StatusOr<UniqueFd> ListenAt(const std::string& path);
+// Connects. NotFound or Unavailable say what to start.
+absl::StatusOr<UniqueFd> ConnectTo(const std::string& path);
+
+// Sends one packet. Blocks only on a blocking socket. Unavailable when the other side is
+// gone or its buffer is full.
+absl::Status SendPacket(int fd, std::string_view bytes, std::span<const int> fds = {});
+// Receives one packet. Unavailable when a non-blocking socket has none.
+absl::StatusOr<Packet> ReceivePacket(int fd);
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_STORE_WIRE_PACKET_SOCKET_H_

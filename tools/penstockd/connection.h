@@ -1,0 +1,45 @@
+// One client's or observer's connection: the socket, its process, the session's segments.
+#ifndef PENSTOCK_TOOLS_PENSTOCKD_CONNECTION_H_
+#define PENSTOCK_TOOLS_PENSTOCKD_CONNECTION_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "store/base/unique_fd.h"
+#include "store/object/session.h"
+#include "store/shm/mapping.h"
+#include "store/shm/memory_file.h"
+#include "store/shm/session_segment.h"
+
+namespace penstock {
+
+struct Connection {
+  UniqueFd socket;
+  UniqueFd pidfd;
+  int32_t pid = 0;
+  uint32_t uid = 0;
+
+  // A client's, after its Hello.
+  std::optional<SessionRow> row;
+  MemoryFile client_file;
+  MemoryFile daemon_file;
+  UniqueFd daemon_read_only;
+  Mapping client_mapping;
+  Mapping daemon_mapping;
+  UniqueFd daemon_doorbell;  // rung by the client
+  UniqueFd client_doorbell;  // rung by us
+
+  // Makes and formats the segments and doorbells of a session.
+  absl::Status MakeSession(uint32_t capacity, uint64_t number);
+  SessionSegments segments(uint32_t capacity) const {
+    return SessionSegments::At(client_mapping.data(), daemon_mapping.data(), capacity);
+  }
+
+  // Takes over an accepted socket and asks the kernel who is behind it.
+  static absl::StatusOr<Connection> Accept(UniqueFd socket);
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_TOOLS_PENSTOCKD_CONNECTION_H_

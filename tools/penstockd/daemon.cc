@@ -1,0 +1,90 @@
+// The daemon's process.
+#include "tools/penstockd/daemon.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <spdlog/spdlog.h>
+
+#include "store/base/errors.h"
+#include "store/base/store_directory.h"
+#include "store/base/units.h"
+#include "tools/penstockd/process.h"
+#include "tools/penstockd/server.h"
+
+namespace penstock {
+namespace {
+
+// A session needs seven descriptors: take what the host allows.
+void RaiseDescriptorLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Keeps a keeper: when it dies, the daemon starts another.
+class KeeperWatch {
+ public:
+  KeeperWatch(Server* server, const KeptDescriptors* kept, UniqueFd pidfd, char** argv)
+      : server_(server), kept_(kept), pidfd_(std::move(pidfd)), argv_(argv) {}
+
+  absl::Status Begin() {
+    return server_->Watch(pidfd_.get(), [this] { OnDeath(); });
+  }
+
+ private:
+  void OnDeath() {
+    server_->Unwatch(pidfd_.get());
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    auto started = StartSuccessorKeeper(*kept_, argv_);
+    if (!started.ok()) {
+      spdlog::error("the keeper died and no other can be started: {}",
+                    started.status().ToString());
+      return;
+    }
+    spdlog::warn("the keeper died: started another");
+    pidfd_ = *std::move(started);
+    if (const absl::Status status = Begin(); !status.ok()) {
+      spdlog::error("{}", status.ToString());
+    }
+  }
+
+  Server* const server_;
+  const KeptDescriptors* const kept_;
+  UniqueFd pidfd_;
+  char** const argv_;
+};
+
+}  // namespace
+
+int RunDaemon(const DaemonOptions& options, KeptDescriptors& kept, UniqueFd keeper_pidfd,
+              char** argv) {
+  RaiseDescriptorLimit();
+  const auto signals = CatchEndSignals();
+  if (!signals.ok()) {
+    spdlog::error("{}", signals.status().ToString());
+    return 1;
+  }
+  auto server = Server::Make(options, kept.listener.get(), signals->get());
+  if (!server.ok()) {
+    spdlog::error("{}", std::string(server.status().message()));
+    return 1;
+  }
+  KeeperWatch watch(server->get(), &kept, std::move(keeper_pidfd), argv);
+  if (const absl::Status status = watch.Begin(); !status.ok()) {
+    spdlog::error("{}", status.ToString());
+    return 1;
+  }
+  spdlog::info("serving {} for {} objects at {}", FormatBytes(options.memory_bytes),
+               options.objects, SocketPath(options.dir));
+  (*server)->Run();
+  const char byte = 1;
+  [[maybe_unused]] const ssize_t ignored = write(kept.ended_write.get(), &byte, 1);
+  spdlog::info("ended in order");
+  return 0;
+}
+
+}  // namespace penstock

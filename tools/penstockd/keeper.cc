@@ -1,0 +1,197 @@
+// The keeper's process.
+#include "tools/penstockd/keeper.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "store/base/errors.h"
+#include "store/base/store_directory.h"
+#include "store/wire/packet_socket.h"
+#include "tools/penstockd/daemon.h"
+#include "tools/penstockd/directory.h"
+#include "tools/penstockd/process.h"
+
+namespace penstock {
+namespace {
+
+// Set for a successor: "daemon_pidfd,lock,listener,ended_read,ended_write".
+constexpr const char* kSuccessorVariable = "PENSTOCK_KEEPER_DESCRIPTORS";
+constexpr int kMostQuickDeaths = 5;
+constexpr int64_t kQuickDeath_ms = 1000;
+constexpr int kEndPatience_ms = 10000;
+
+int64_t NowMs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+}
+
+bool EndedInOrder(const KeptDescriptors& kept) {
+  char byte;
+  return read(kept.ended_read.get(), &byte, 1) == 1;
+}
+
+void CleanUp(const DaemonOptions& options) {
+  unlink(SocketPath(options.dir).c_str());
+}
+
+// Forks a daemon. In the child it never returns.
+absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptors& kept,
+                                    char** argv) {
+  PENSTOCK_ASSIGN_OR_RETURN(UniqueFd own_pidfd, OpenPidfd(getpid()));
+  const pid_t pid = fork();
+  if (pid < 0) return ErrnoStatus(errno, "fork");
+  if (pid == 0) {
+    prctl(PR_SET_NAME, "penstock-daemon");
+    // exit and not _exit: sanitizers and logs want their last word.
+    exit(RunDaemon(options, kept, std::move(own_pidfd), argv));
+  }
+  return OpenPidfd(pid);
+}
+
+// Watches one daemon until it has ended. Nothing: it died. A number: exit with it.
+std::optional<int> WatchDaemon(const DaemonOptions& options, const KeptDescriptors& kept,
+                               int daemon_pidfd, int signal_fd) {
+  std::array<pollfd, 2> items{pollfd{daemon_pidfd, POLLIN, 0}, pollfd{signal_fd, POLLIN, 0}};
+  while (poll(items.data(), items.size(), -1) < 0 && errno == EINTR) {
+  }
+  if (items[1].revents != 0) {
+    SendSignal(daemon_pidfd, SIGTERM);
+    if (!WaitForEnd(daemon_pidfd, kEndPatience_ms)) {
+      spdlog::error("the daemon did not end within {} s of SIGTERM: killing it",
+                    kEndPatience_ms / 1000);
+      SendSignal(daemon_pidfd, SIGKILL);
+      WaitForEnd(daemon_pidfd, -1);
+    }
+    CleanUp(options);
+    return 0;
+  }
+  if (EndedInOrder(kept)) {
+    CleanUp(options);
+    return 0;
+  }
+  return std::nullopt;
+}
+
+int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pidfd,
+         char** argv) {
+  const auto signals = CatchEndSignals();
+  if (!signals.ok()) {
+    spdlog::error("{}", signals.status().ToString());
+    return 1;
+  }
+  int quick_deaths = 0;
+  for (;;) {
+    const int64_t started_ms = NowMs();
+    if (!daemon_pidfd.valid()) {
+      auto forked = ForkDaemon(options, kept, argv);
+      if (!forked.ok()) {
+        spdlog::error("the daemon cannot be started: {}", forked.status().ToString());
+        CleanUp(options);
+        return 1;
+      }
+      daemon_pidfd = *std::move(forked);
+    }
+    if (const auto code = WatchDaemon(options, kept, daemon_pidfd.get(), signals->get())) {
+      return *code;
+    }
+    daemon_pidfd.reset();
+    int wait_status = 0;
+    const pid_t child = waitpid(-1, &wait_status, WNOHANG);
+    if (child > 0 && WIFEXITED(wait_status) && NowMs() - started_ms < kQuickDeath_ms) {
+      // It said why itself, and would say it again.
+      CleanUp(options);
+      return WEXITSTATUS(wait_status);
+    }
+    quick_deaths = NowMs() - started_ms < kQuickDeath_ms ? quick_deaths + 1 : 0;
+    if (quick_deaths >= kMostQuickDeaths) {
+      spdlog::error("the daemon died {} times within a second of its start: giving up",
+                    quick_deaths);
+      CleanUp(options);
+      return 1;
+    }
+    spdlog::warn("the daemon died{}: starting it again with an empty store",
+                 child > 0 && WIFSIGNALED(wait_status)
+                     ? fmt::format(" by signal {}", WTERMSIG(wait_status)) : "");
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<KeptDescriptors> TakeDirectory(const DaemonOptions& options) {
+  KeptDescriptors kept;
+  PENSTOCK_ASSIGN_OR_RETURN(kept.lock, LockDirectory(options.dir));
+  WriteLockHolder(kept.lock.get(), getpid());
+  unlink(SocketPath(options.dir).c_str());  // stale: we hold the lock
+  PENSTOCK_ASSIGN_OR_RETURN(kept.listener, ListenAt(SocketPath(options.dir)));
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return ErrnoStatus(errno, "pipe");
+  kept.ended_read = UniqueFd(ends[0]);
+  kept.ended_write = UniqueFd(ends[1]);
+  return kept;
+}
+
+int RunKeeper(const DaemonOptions& options, KeptDescriptors kept, char** argv) {
+  return Keep(options, std::move(kept), UniqueFd(), argv);
+}
+
+bool IsSuccessorKeeper() { return getenv(kSuccessorVariable) != nullptr; }
+
+int RunSuccessorKeeper(const DaemonOptions& options, char** argv) {
+  int fds[5];
+  const char* const text = getenv(kSuccessorVariable);
+  if (sscanf(text, "%d,%d,%d,%d,%d", &fds[0], &fds[1], &fds[2], &fds[3], &fds[4]) != 5) {
+    spdlog::error("{} is not what a daemon passes to its keeper", kSuccessorVariable);
+    return 2;
+  }
+  unsetenv(kSuccessorVariable);
+  for (const int fd : fds) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  UniqueFd daemon_pidfd(fds[0]);
+  KeptDescriptors kept;
+  kept.lock = UniqueFd(fds[1]);
+  kept.listener = UniqueFd(fds[2]);
+  kept.ended_read = UniqueFd(fds[3]);
+  kept.ended_write = UniqueFd(fds[4]);
+  WriteLockHolder(kept.lock.get(), getpid());
+  return Keep(options, std::move(kept), std::move(daemon_pidfd), argv);
+}
+
+absl::StatusOr<UniqueFd> StartSuccessorKeeper(const KeptDescriptors& kept, char** argv) {
+  PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd own_pidfd, OpenPidfd(getpid()));
+  // Everything the child needs is made before the fork: this process has threads.
+  const std::string variable =
+      fmt::format("{}={},{},{},{},{}", kSuccessorVariable, own_pidfd.get(), kept.lock.get(),
+                  kept.listener.get(), kept.ended_read.get(), kept.ended_write.get());
+  std::vector<char*> environment;
+  for (char** item = environ; *item != nullptr; ++item) environment.push_back(*item);
+  environment.push_back(const_cast<char*>(variable.c_str()));
+  environment.push_back(nullptr);
+  const pid_t pid = fork();
+  if (pid < 0) return ErrnoStatus(errno, "fork");
+  if (pid == 0) {
+    for (const int fd : {own_pidfd.get(), kept.lock.get(), kept.listener.get(),
+                         kept.ended_read.get(), kept.ended_write.get()}) {
+      fcntl(fd, F_SETFD, 0);
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    execve("/proc/self/exe", argv, environment.data());
+    _exit(127);
+  }
+  return OpenPidfd(pid);
+}
+
+}  // namespace penstock

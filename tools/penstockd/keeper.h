@@ -1,0 +1,46 @@
+// Keeper: the small process that outlives the daemon. It holds the listening socket and
+// the directory's lock, starts the daemon, and starts it again when it dies.
+//
+// Two ways in: `penstockd` starts as keeper and forks the daemon; a daemon whose keeper
+// died executes a new keeper and hands it the descriptors.
+#ifndef PENSTOCK_TOOLS_PENSTOCKD_KEEPER_H_
+#define PENSTOCK_TOOLS_PENSTOCKD_KEEPER_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "store/base/unique_fd.h"
+#include "tools/penstockd/options.h"
+
+namespace penstock {
+
+// What both processes hold.
+struct KeptDescriptors {
+  UniqueFd lock;
+  UniqueFd listener;
+  // The daemon writes a byte into `ended_write` before it ends in order; the keeper reads
+  // it to tell that end from a death. (A wait status would reach a parent only.)
+  UniqueFd ended_read;
+  UniqueFd ended_write;
+};
+
+// Locks the directory, removes a stale socket, listens.
+absl::StatusOr<KeptDescriptors> TakeDirectory(const DaemonOptions& options);
+
+// Starts a daemon and keeps one running until it ends in order or SIGTERM arrives. Returns
+// the exit code. Its own child, the daemon, runs inside this call and does not return.
+int RunKeeper(const DaemonOptions& options, KeptDescriptors kept, char** argv);
+
+// The same for a daemon that lives already: this process was executed by it.
+int RunSuccessorKeeper(const DaemonOptions& options, char** argv);
+
+// Daemon: executes a new keeper for itself. `argv` is the daemon's own. The result is the
+// new keeper's pidfd.
+absl::StatusOr<UniqueFd> StartSuccessorKeeper(const KeptDescriptors& kept, char** argv);
+
+// Whether this process was executed by StartSuccessorKeeper.
+bool IsSuccessorKeeper();
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_TOOLS_PENSTOCKD_KEEPER_H_

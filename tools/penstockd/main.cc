@@ -1,0 +1,27 @@
+// penstockd: the daemon of a Penstock node.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+
+#include <iostream>
+
+#include "tools/penstockd/keeper.h"
+#include "tools/penstockd/options.h"
+
+int main(int argc, char** argv) {
+  penstock::ParsedOptions parsed = penstock::ParseOptions(argc, argv);
+  if (parsed.exit_code) return *parsed.exit_code;
+  const penstock::DaemonOptions& options = parsed.options;
+  spdlog::set_default_logger(spdlog::stderr_color_mt("penstockd"));
+  spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %n[%P] %l: %v");
+  spdlog::set_level(spdlog::level::from_str(
+      options.log_level == "error" ? "err" : options.log_level));
+  prctl(PR_SET_NAME, "penstock-keeper");
+  if (penstock::IsSuccessorKeeper()) return penstock::RunSuccessorKeeper(options, argv);
+  auto kept = penstock::TakeDirectory(options);
+  if (!kept.ok()) {
+    std::cerr << "penstockd: " << std::string(kept.status().message()) << "\n";
+    return 1;
+  }
+  return penstock::RunKeeper(options, *std::move(kept), argv);
+}

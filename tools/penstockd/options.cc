@@ -1,0 +1,211 @@
+// Parsing of flags and of the TOML file.
+#include "tools/penstockd/options.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iostream>
+#include <map>
+
+#include "store/base/errors.h"
+#include "store/base/store_directory.h"
+#include "store/base/units.h"
+#include "store/shm/session_layout.h"
+#include "tools/penstockd/host_memory.h"
+
+namespace penstock {
+namespace {
+
+constexpr uint64_t kLeastMemoryBytes = 4 * kMiB;
+constexpr uint32_t kLeastObjects = 64;
+
+const std::map<std::string, HugePages> kHugePagesNames = {
+    {"auto", HugePages::kAuto},
+    {"collapse", HugePages::kCollapse},
+    {"hugetlb", HugePages::kHugetlb},
+    {"off", HugePages::kOff}};
+const std::vector<std::string> kLogLevels = {"trace", "debug", "info", "warn", "error", "off"};
+
+// The flags as text, before their units are looked at; one place for both sources.
+struct RawOptions {
+  std::map<std::string, std::string> values;  // by flag name without dashes
+};
+
+template <typename Known>
+std::string Join(const Known& names) {
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+absl::Status SetNumber(const std::string& name, const std::string& text, uint64_t least,
+                       uint64_t most, uint32_t& target) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < least ||
+      value > most) {
+    return absl::InvalidArgumentError(
+        fmt::format("{} is '{}', it takes a whole number from {} to {}", name, text, least, most));
+  }
+  target = static_cast<uint32_t>(value);
+  return absl::OkStatus();
+}
+
+absl::Status Apply(const std::string& name, const std::string& text, DaemonOptions& options) {
+  if (name == "dir") {
+    options.dir = text;
+    return absl::OkStatus();
+  }
+  if (name == "memory") {
+    const auto bytes = ParseBytes(text);
+    if (!bytes.ok()) {
+      return absl::InvalidArgumentError("memory: " + std::string(bytes.status().message()));
+    }
+    if (*bytes < kLeastMemoryBytes || *bytes > kMaxArenaBytes) {
+      return absl::InvalidArgumentError(fmt::format(
+          "memory is {}, it takes {} to {}", FormatBytes(*bytes),
+          FormatBytes(kLeastMemoryBytes), FormatBytes(kMaxArenaBytes)));
+    }
+    options.memory_bytes = RoundUp(*bytes, kHugePageBytes);
+    return absl::OkStatus();
+  }
+  if (name == "objects") {
+    return SetNumber(name, text, kLeastObjects, kMaxSlots, options.objects);
+  }
+  if (name == "max-sessions") return SetNumber(name, text, 1, 65536, options.max_sessions);
+  if (name == "huge-pages") {
+    const auto found = kHugePagesNames.find(text);
+    if (found == kHugePagesNames.end()) {
+      return absl::InvalidArgumentError(
+          fmt::format("huge-pages is '{}', it takes auto, collapse, hugetlb or off", text));
+    }
+    options.huge_pages = found->second;
+    return absl::OkStatus();
+  }
+  if (name == "log-level") {
+    if (std::find(kLogLevels.begin(), kLogLevels.end(), text) == kLogLevels.end()) {
+      return absl::InvalidArgumentError(
+          fmt::format("log-level is '{}', it takes {}", text, Join(kLogLevels)));
+    }
+    options.log_level = text;
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      fmt::format("'{}' is no option: those known are dir, memory, objects, huge-pages, "
+                  "log-level, max-sessions", name));
+}
+
+absl::Status ApplyFile(const std::string& path, RawOptions& raw) {
+  toml::table table;
+  try {
+    table = toml::parse_file(path);
+  } catch (const toml::parse_error& error) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}, line {}: {}", path, error.source().begin.line,
+                    std::string(error.description())));
+  }
+  for (const auto& [key, value] : table) {
+    std::string text;
+    if (value.is_string()) {
+      text = value.as_string()->get();
+    } else if (value.is_integer()) {
+      text = std::to_string(value.as_integer()->get());
+    } else {
+      return absl::InvalidArgumentError(fmt::format(
+          "{}: {} is neither a string nor a whole number", path, std::string(key.str())));
+    }
+    raw.values.emplace(std::string(key.str()), text);  // a flag given too stands first
+  }
+  return absl::OkStatus();
+}
+
+int Refuse(const absl::Status& why) {
+  std::cerr << "penstockd: " << std::string(why.message())
+            << "\nTry 'penstockd --help' for the flags, their units and their ranges.\n";
+  return 2;
+}
+
+}  // namespace
+
+ParsedOptions ParseOptions(int argc, char** argv) {
+  CLI::App app{"The daemon of a Penstock node: holds the shared memory and its index.\n"
+               "It stays in the foreground; SIGTERM ends it in order."};
+  app.set_version_flag("--version", "penstockd 0.1.0");
+  app.footer(
+      "Examples:\n"
+      "  penstockd                                   a store in the default directory\n"
+      "  penstockd --dir /run/me --memory 4GiB       4 GiB of objects, socket in /run/me\n"
+      "  penstockd --config /etc/penstock.toml       the same names in a TOML file:\n"
+      "                                              memory = \"4GiB\"\n"
+      "Clients find the directory by PENSTOCK_DIR. 'penstock status' shows a running one.");
+  std::string config;
+  std::map<std::string, std::string> flags;
+  app.add_option("--config", config, "TOML file; a flag given as well stands above it")
+      ->check(CLI::ExistingFile);
+  app.add_option("--dir", flags["dir"], "directory of the socket (PENSTOCK_DIR, else /run/penstock)");
+  app.add_option("--memory", flags["memory"],
+                 "size of the arena, 4MiB to 4TiB (a quarter of the host's memory)");
+  app.add_option("--objects", flags["objects"],
+                 "most objects at once, 64 to 2^28 (one for each 4 KiB of memory)");
+  app.add_option("--huge-pages", flags["huge-pages"], "auto, collapse, hugetlb or off (auto)");
+  app.add_option("--log-level", flags["log-level"],
+                 "trace, debug, info, warn, error or off (info)");
+  app.add_option("--max-sessions", flags["max-sessions"], "most clients, 1 to 65536 (4096)");
+  ParsedOptions parsed;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    parsed.exit_code = code == 0 ? 0 : 2;
+    return parsed;
+  }
+  RawOptions raw;
+  for (const auto& [name, text] : flags) {
+    if (app.count("--" + name) > 0) raw.values.emplace(name, text);
+  }
+  if (!config.empty()) {
+    if (const absl::Status status = ApplyFile(config, raw); !status.ok()) {
+      parsed.exit_code = Refuse(status);
+      return parsed;
+    }
+  }
+  for (const auto& [name, text] : raw.values) {
+    if (const absl::Status status = Apply(name, text, parsed.options); !status.ok()) {
+      parsed.exit_code = Refuse(status);
+      return parsed;
+    }
+  }
+  if (const absl::Status status = CompleteOptions(parsed.options); !status.ok()) {
+    parsed.exit_code = Refuse(status);
+  }
+  return parsed;
+}
+
+absl::Status CompleteOptions(DaemonOptions& options) {
+  options.dir = StoreDirectory(options.dir);
+  const HostMemory host = ReadHostMemory();
+  if (options.memory_bytes == 0) {
+    options.memory_bytes =
+        RoundUp(std::clamp(host.limit_bytes / 4, kLeastMemoryBytes, 64 * kGiB), kHugePageBytes);
+  }
+  if (options.memory_bytes > host.limit_bytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("memory is {}, but {} has {}: choose less, at most about {}",
+                    FormatBytes(options.memory_bytes), host.limited_by,
+                    FormatBytes(host.limit_bytes), FormatBytes(host.limit_bytes / 4 * 3)));
+  }
+  if (options.memory_bytes > host.available_bytes) {
+    return absl::ResourceExhaustedError(
+        fmt::format("memory is {}, but only {} is free in {}: choose less, or free some",
+                    FormatBytes(options.memory_bytes), FormatBytes(host.available_bytes),
+                    host.limited_by));
+  }
+  if (options.objects == 0) {
+    options.objects = static_cast<uint32_t>(std::clamp<uint64_t>(
+        options.memory_bytes / (4 * kKiB), 4096, uint64_t{kMaxSlots}));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace penstock

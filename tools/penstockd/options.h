@@ -1,0 +1,45 @@
+// What an operator can set: flags, and a TOML file with the same names.
+#ifndef PENSTOCK_TOOLS_PENSTOCKD_OPTIONS_H_
+#define PENSTOCK_TOOLS_PENSTOCKD_OPTIONS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace penstock {
+
+enum class HugePages {
+  kAuto,      // reserved hugetlb pages if there are enough, else collapse
+  kCollapse,  // 4 KiB pages collapsed in the background, no privilege needed
+  kHugetlb,   // pages that the operator reserved, or an error
+  kOff,       // 4 KiB pages
+};
+
+struct DaemonOptions {
+  std::string dir;                  // of the socket; made with mode 0711
+  uint64_t memory_bytes = 0;        // arena; 0: a quarter of the host's, at most 64 GiB
+  uint32_t objects = 0;             // slots; 0: one for each 4 KiB of arena
+  HugePages huge_pages = HugePages::kAuto;
+  std::string log_level = "info";   // trace, debug, info, warn, error, off
+  uint32_t max_sessions = 4096;
+};
+
+// Outcome of parsing: options to run with, or an exit code because everything has been
+// said already (--help, --version, a wrong flag).
+struct ParsedOptions {
+  DaemonOptions options;
+  std::optional<int> exit_code;
+};
+
+// Prints help and errors itself. Every refusal names the flag, what it takes and the
+// next step.
+ParsedOptions ParseOptions(int argc, char** argv);
+
+// Fills the defaults that depend on the host, and refuses what it does not have.
+absl::Status CompleteOptions(DaemonOptions& options);
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_TOOLS_PENSTOCKD_OPTIONS_H_

@@ -1,0 +1,46 @@
+// pidfds and signals.
+#include "tools/penstockd/process.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "store/base/errors.h"
+
+namespace penstock {
+
+absl::StatusOr<UniqueFd> CatchEndSignals() {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd.valid()) return ErrnoStatus(errno, "signalfd");
+  return fd;
+}
+
+absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid) {
+  UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!fd.valid()) return ErrnoStatus(errno, "pidfd_open (Linux 5.3 and later have it)");
+  return fd;
+}
+
+void SendSignal(int pidfd, int signal_number) {
+  syscall(SYS_pidfd_send_signal, pidfd, signal_number, nullptr, 0);
+}
+
+bool WaitForEnd(int pidfd, int timeout_ms) {
+  pollfd item{pidfd, POLLIN, 0};
+  int ready;
+  do {
+    ready = poll(&item, 1, timeout_ms);
+  } while (ready < 0 && errno == EINTR);
+  return ready > 0;
+}
+
+}  // namespace penstock

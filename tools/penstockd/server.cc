@@ -1,0 +1,171 @@
+// Server: making it, its loop, and what the core asks of it.
+#include "tools/penstockd/server.h"
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "store/base/errors.h"
+#include "store/base/spin_lock.h"
+#include "store/base/units.h"
+#include "store/shm/parking.h"
+#include "store/wire/packet_socket.h"
+
+namespace penstock {
+namespace {
+
+// Rounds of about 40 ns each: some 20 us before the daemon sleeps.
+constexpr uint32_t kMostSpinRounds = 512;
+// While busy, sockets are looked at this often (turns).
+constexpr uint32_t kTurnsBetweenPolls = 256;
+
+// Never the same twice, also across hosts: random, and never 0, which names use.
+uint64_t NewIncarnation() { return ObjectId::Random().session | 1; }
+
+}  // namespace
+
+Server::Server(const DaemonOptions& options) : options_(options), spin_(kMostSpinRounds) {}
+
+Server::~Server() {
+  // Clients still connected see their sockets close; tell them why first.
+  for (auto& [fd, connection] : connections_) {
+    [[maybe_unused]] const absl::Status ignored = SendPacket(
+        fd, RefusedMessage(absl::UnavailableError("the daemon was ended in order")));
+  }
+  populator_.reset();
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Make(const DaemonOptions& options,
+                                                     int listen_fd, int stop_fd) {
+  std::unique_ptr<Server> server(new Server(options));
+  PENSTOCK_RETURN_IF_ERROR(server->Init(listen_fd, stop_fd));
+  return server;
+}
+
+absl::Status Server::Init(int listen_fd, int stop_fd) {
+  listen_fd_ = listen_fd;
+  PENSTOCK_ASSIGN_OR_RETURN(memory_, StoreMemory::Make(options_, NewIncarnation()));
+  CoreLimits limits;
+  limits.max_sessions = options_.max_sessions;
+  core_ = std::make_unique<Core>(memory_.index, memory_.lease_table(), limits, this);
+  PENSTOCK_ASSIGN_OR_RETURN(Reactor reactor, Reactor::Create());
+  reactor_ = std::make_unique<Reactor>(std::move(reactor));
+  PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(listen_fd_, [this] { OnConnect(); }));
+  PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(stop_fd, [this] { stopping_ = true; }));
+  PENSTOCK_ASSIGN_OR_RETURN(populated_doorbell_, MakeDoorbell());
+  PENSTOCK_RETURN_IF_ERROR(
+      reactor_->Watch(populated_doorbell_.get(), [this] { OnPopulated(); }));
+  populator_ = std::make_unique<Populator>(
+      PopulatorTarget{&memory_.arena_file, &memory_.arena},
+      PopulatorTarget{&memory_.index_file, &memory_.index_mapping},
+      options_.huge_pages != HugePages::kOff, memory_.arena_is_hugetlb,
+      populated_doorbell_.get());
+  populator_->Start();
+  return absl::OkStatus();
+}
+
+absl::Status Server::Watch(int fd, Reactor::Callback on_ready) {
+  return reactor_->Watch(fd, std::move(on_ready));
+}
+
+void Server::Run() {
+  uint32_t turns = 0;
+  while (!stopping_) {
+    const bool worked = core_->Turn();
+    while (!broken_sockets_.empty()) {
+      const int fd = broken_sockets_.back();
+      broken_sockets_.pop_back();
+      if (const auto found = connections_.find(fd); found != connections_.end()) {
+        // Only the socket: the session's pins and leases stand until its process ends.
+        reactor_->Remove(fd);
+      }
+    }
+    if (worked) {
+      if (++turns % kTurnsBetweenPolls == 0) reactor_->Poll(0);
+      continue;
+    }
+    SleepUntilNeeded();
+  }
+}
+
+void Server::SleepUntilNeeded() {
+  const uint32_t rounds = spin_.rounds();
+  for (uint32_t i = 0; i < rounds; ++i) {
+    for (int pause = 0; pause < 4; ++pause) CpuRelax();
+    if (core_->Turn()) {
+      spin_.Found();
+      return;
+    }
+  }
+  if (rounds > 0) spin_.Missed();
+  // SYNC S1 parking, consumer's half.
+  if (core_->PreparePark()) {
+    reactor_->Poll(-1);
+    core_->Unpark();
+  }
+}
+
+void Server::Wake(SessionRow row) { RingDoorbell(by_row_[row]->client_doorbell.get()); }
+
+void Server::SessionBroken(SessionRow row, const std::string& why) {
+  Connection& connection = *by_row_[row];
+  spdlog::warn("session of process {} broke the protocol: {}", connection.pid, why);
+  [[maybe_unused]] const absl::Status ignored = SendPacket(
+      connection.socket.get(),
+      RefusedMessage(absl::FailedPreconditionError(
+          "the daemon ended this session because " + why + ". Connect again; if it was not "
+          "a stray write into Penstock's memory, it is a bug worth reporting")));
+  broken_sockets_.push_back(connection.socket.get());
+}
+
+void Server::OnPopulated() {
+  DrainDoorbell(populated_doorbell_.get());
+  for (const auto& [offset, bytes] : populator_->TakeReady()) core_->AddExtent(offset, bytes);
+  const PopulatorProgress progress = populator_->Progress();
+  if (progress.done && !population_finished_) {
+    population_finished_ = true;
+    core_->FinishPopulation();
+    if (!progress.note.empty()) spdlog::warn("{}", progress.note);
+    spdlog::info("arena ready: {} populated, {} of it in huge pages",
+                 FormatBytes(progress.populated_bytes), FormatBytes(progress.huge_bytes));
+  }
+}
+
+StatusFacts Server::Status() const {
+  const CoreStats stats = core_->Stats();
+  const PopulatorProgress progress = populator_->Progress();
+  StatusFacts facts;
+  facts.counters = {
+      {"daemon_pid", static_cast<uint64_t>(getpid())},
+      {"arena_bytes", stats.arena_bytes},
+      {"populated_bytes", progress.populated_bytes},
+      {"huge_bytes", progress.huge_bytes},
+      {"index_bytes", memory_.index_file.bytes()},
+      {"index_huge_bytes", progress.index_huge_bytes},
+      {"population_done", progress.done ? 1u : 0u},
+      {"free_bytes", stats.free_bytes},
+      {"object_bytes", stats.object_bytes},
+      {"leased_bytes", stats.leased_bytes},
+      {"evictable_bytes", stats.evictable_bytes},
+      {"objects", stats.objects},
+      {"slots", stats.slots},
+      {"leases", stats.leases},
+      {"doomed", stats.doomed},
+      {"sessions", stats.sessions},
+      {"room_waiters", stats.room_waiters},
+      {"get_waiters", stats.get_waiters},
+      {"sealed", stats.sealed},
+      {"deleted", stats.deleted},
+      {"evicted", stats.evicted},
+      {"freed", stats.freed},
+      {"refused_full", stats.refused_full},
+      {"broken_sessions", stats.broken_sessions},
+      {"turns", stats.turns},
+      {"records", stats.records},
+  };
+  if (!progress.note.empty()) facts.notes.push_back(progress.note);
+  return facts;
+}
+
+}  // namespace penstock

@@ -1,0 +1,74 @@
+// Server: the daemon's process around the core: sockets, doorbells, deaths, sleeping.
+#ifndef PENSTOCK_TOOLS_PENSTOCKD_SERVER_H_
+#define PENSTOCK_TOOLS_PENSTOCKD_SERVER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "store/object/core.h"
+#include "store/reactor/reactor.h"
+#include "store/wire/control_message.h"
+#include "tools/penstockd/connection.h"
+#include "tools/penstockd/options.h"
+#include "tools/penstockd/populator.h"
+#include "store/base/spin_budget.h"
+#include "tools/penstockd/store_memory.h"
+
+namespace penstock {
+
+class Server : public CoreHost {
+ public:
+  // `listen_fd` stays the caller's. `stop_fd` becomes readable when the server should end.
+  static absl::StatusOr<std::unique_ptr<Server>> Make(const DaemonOptions& options,
+                                                      int listen_fd, int stop_fd);
+  ~Server() override;
+
+  // Calls `on_ready` when `fd` is readable (the keeper's pidfd).
+  absl::Status Watch(int fd, Reactor::Callback on_ready);
+  void Unwatch(int fd) { reactor_->Remove(fd); }
+
+  // Serves until `stop_fd` is readable, then tells the clients and returns.
+  void Run();
+
+ private:
+  explicit Server(const DaemonOptions& options);
+
+  // CoreHost
+  void Wake(SessionRow row) override;
+  void SessionBroken(SessionRow row, const std::string& why) override;
+
+  absl::Status Init(int listen_fd, int stop_fd);
+  void OnConnect();
+  void OnPacket(int socket_fd);
+  void OnDeath(int socket_fd);
+  void OnHello(Connection& connection, const wire::Hello& hello);
+  absl::Status OpenSession(Connection& connection);
+  void OnPopulated();
+  void Refuse(Connection& connection, const absl::Status& why);
+  void Close(int socket_fd);
+  void SleepUntilNeeded();
+  StatusFacts Status() const;
+
+  const DaemonOptions options_;
+  int listen_fd_ = -1;
+  StoreMemory memory_;
+  std::unique_ptr<Core> core_;
+  std::unique_ptr<Reactor> reactor_;
+  std::unique_ptr<Populator> populator_;
+  UniqueFd populated_doorbell_;
+  bool population_finished_ = false;
+  bool stopping_ = false;
+  uint64_t next_session_ = 1;
+  SpinBudget spin_;
+  absl::flat_hash_map<int, std::unique_ptr<Connection>> connections_;  // by socket
+  std::vector<Connection*> by_row_;
+  std::vector<int> broken_sockets_;  // closed between turns, not within one
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_TOOLS_PENSTOCKD_SERVER_H_

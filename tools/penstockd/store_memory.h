@@ -1,0 +1,36 @@
+// The shared memory of one store: arena, index and lease table, made and mapped.
+#ifndef PENSTOCK_TOOLS_PENSTOCKD_STORE_MEMORY_H_
+#define PENSTOCK_TOOLS_PENSTOCKD_STORE_MEMORY_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "store/shm/index_segment.h"
+#include "store/shm/lease_layout.h"
+#include "store/shm/mapping.h"
+#include "store/shm/memory_file.h"
+#include "tools/penstockd/options.h"
+
+namespace penstock {
+
+struct StoreMemory {
+  MemoryFile arena_file;
+  MemoryFile index_file;
+  MemoryFile lease_file;
+  UniqueFd arena_read_only;
+  UniqueFd index_read_only;
+  Mapping arena;
+  Mapping index_mapping;
+  Mapping leases;
+  IndexSegment index;
+  bool arena_is_hugetlb = false;
+
+  LeaseEntry* lease_table() const { return leases.At<LeaseEntry>(0); }
+
+  static absl::StatusOr<StoreMemory> Make(const DaemonOptions& options,
+                                          uint64_t incarnation);
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_TOOLS_PENSTOCKD_STORE_MEMORY_H_

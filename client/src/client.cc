@@ -61,13 +61,13 @@ absl::StatusOr<ObjectId> Client::Put(std::span<const std::byte> bytes,
 }
 
 absl::StatusOr<ObjectView> Client::Get(const ObjectId& id, absl::Duration deadline) {
-  if (Session* const session = state_->CurrentIfUsable()) [[likely]] {
-    if (std::optional<ObjectView> view = session->GetLocal(id)) [[likely]] {
-      return *std::move(view);
-    }
+  // One variable on every path, so that the session fills the caller's own.
+  absl::StatusOr<ObjectView> view(absl::in_place);
+  Session* const session = state_->CurrentIfUsable();
+  if (session == nullptr || !session->GetLocal(id, *view)) [[unlikely]] {
+    view = std::move(GetMany({&id, 1}, deadline).front());
   }
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
-  return std::move(session->GetMany({&id, 1}, deadline).front());
+  return view;
 }
 
 std::vector<absl::StatusOr<ObjectView>> Client::GetMany(std::span<const ObjectId> ids,

@@ -82,7 +82,7 @@ bool CompletionQueue::WaitUntil(std::condition_variable& own, int64_t deadline_n
 }
 
 bool CompletionQueue::RingHasWork() const {
-  // Seq_cst: after SetParked this is the second look of SYNC S1 parking.
+  // Seq_cst: after Park this is the second look of SYNC S1 parking.
   return daemon_->completion_tail.load(std::memory_order_seq_cst) !=
          taken_.load(std::memory_order_relaxed);
 }
@@ -100,13 +100,13 @@ bool CompletionQueue::Look(int64_t deadline_ns) {
   if (rounds > 0) spin_.Missed();
   bool in_time = true;
   // SYNC S1 parking, consumer's half.
-  SetParked(client_->parked);
+  parker_.Park(client_->parked);
   if (!RingHasWork() && !Dead()) {
     int64_t timeout_ns = -1;
     if (deadline_ns != kNever) timeout_ns = std::max<int64_t>(0, deadline_ns - NowNs());
     in_time = SleepOnDoorbell(own_doorbell_, timeout_ns);
   }
-  ClearParked(client_->parked);
+  Parker::Unpark(client_->parked);
   return in_time || RingHasWork();
 }
 

@@ -20,6 +20,7 @@
 #include "client/src/lease_cache.h"
 #include "client/src/submission_queue.h"
 #include "store/base/spin_budget.h"
+#include "store/shm/parking.h"
 #include "store/shm/session_segment.h"
 
 namespace penstock::internal {
@@ -99,6 +100,7 @@ class CompletionQueue {
   CompletionConsumer consumer_;
   std::atomic<uint64_t> taken_;  // consumer_'s position, for a look without the lock
   SpinBudget spin_;
+  Parker parker_;
 };
 
 }  // namespace penstock::internal

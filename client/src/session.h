@@ -46,7 +46,8 @@ class Session {
   bool HasHandles();
 
   // Reads (session_get.cc).
-  std::optional<ObjectView> GetLocal(const ObjectId& id);
+  // Fills `view`, which holds nothing yet, if the object is here and sealed.
+  bool GetLocal(const ObjectId& id, ObjectView& view);
   std::vector<absl::StatusOr<ObjectView>> GetMany(std::span<const ObjectId> ids,
                                                   absl::Duration deadline);
   absl::StatusOr<bool> Contains(const ObjectId& id);
@@ -82,7 +83,7 @@ class Session {
   void ReturnLeasesAhead();
 
   bool AcceptPinned(uint32_t slot, const ObjectId& id);
-  std::optional<ObjectView> GetUnpublished(const ObjectId& id);
+  bool GetUnpublished(const ObjectId& id, ObjectView& view);
   absl::StatusOr<ObjectView> TakeAnswer(const Completion& answer, const ObjectId& id);
   ObjectId MakeId(uint64_t sequence) const { return {incarnation_, number_, sequence}; }
   absl::StatusOr<Completion> Ask(Submission record, int64_t deadline_ns);

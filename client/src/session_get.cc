@@ -24,22 +24,30 @@ inline bool Session::AcceptPinned(uint32_t slot, const ObjectId& id) {
          revoked_->load(std::memory_order_relaxed) == 0;
 }
 
-std::optional<ObjectView> Session::GetLocal(const ObjectId& id) {
-  std::optional<ObjectView> view;
-  ForEachCandidate(index_, id.Hash(), [&](uint32_t slot) {
+bool Session::GetLocal(const ObjectId& id, ObjectView& view) {
+  return ForEachCandidate(index_, id.Hash(), [&](uint32_t slot) {
     const Slot& object = index_.slot(slot);
-    __builtin_prefetch(&object);
+    pins_.Prefetch(slot);
+    // Only a hint, read before the pin and never believed: the caller's first touch of the
+    // payload is then under way while the pin's locked instruction runs.
+    __builtin_prefetch(arena_ + object.offset);
     pins_.Pin(slot, Epoch());
     if (!AcceptPinned(slot, id)) {
       // A refused pin may be the one the daemon saw: it is released like any other.
       ReleasePin(slot);
       return false;
     }
-    view.emplace(ObjectView(this, {arena_ + object.offset, object.size, slot,
-                                   object.metadata_size, object.type_tag, id}));
+    // Field by field: a temporary would be copied by wide loads of narrow stores, and each
+    // such load waits for the stores to leave the core.
+    view.session_ = this;
+    view.facts_.data = arena_ + object.offset;
+    view.facts_.size = object.size;
+    view.facts_.slot = slot;
+    view.facts_.metadata_size = object.metadata_size;
+    view.facts_.type_tag = object.type_tag;
+    view.facts_.id = id;
     return true;
   });
-  return view;
 }
 
 // SYNC S3 last release, client's half: the decrement is a full fence before the look.
@@ -60,9 +68,9 @@ void Session::ReleasePin(uint32_t slot) {
 
 // This process sealed it, and the daemon may not have taken the record yet. The slot is
 // leased to us or sealed already; as long as its generation stands, so do the bytes.
-std::optional<ObjectView> Session::GetUnpublished(const ObjectId& id) {
+bool Session::GetUnpublished(const ObjectId& id, ObjectView& view) {
   const std::optional<Unpublished> own = submissions_->FindUnpublished(id);
-  if (!own) return std::nullopt;
+  if (!own) return false;
   pins_.Pin(own->slot, Epoch());
   const uint64_t word = index_.slot(own->slot).state.load(std::memory_order_seq_cst);
   const SlotState state = StateOf(word);
@@ -70,10 +78,11 @@ std::optional<ObjectView> Session::GetUnpublished(const ObjectId& id) {
       (state != SlotState::kLeased && state != SlotState::kSealed) ||
       revoked_->load(std::memory_order_relaxed) != 0) {
     ReleasePin(own->slot);
-    return std::nullopt;
+    return false;
   }
-  return ObjectView(this, {arena_ + own->offset, own->size, own->slot, own->metadata_size,
+  view = ObjectView(this, {arena_ + own->offset, own->size, own->slot, own->metadata_size,
                            own->type_tag, id});
+  return true;
 }
 
 // The daemon holds the object for us; our own pin takes over.
@@ -110,11 +119,8 @@ std::vector<absl::StatusOr<ObjectView>> Session::GetMany(std::span<const ObjectI
   std::vector<absl::StatusOr<ObjectView>> outcomes(ids.size());
   std::vector<size_t> missing;
   for (size_t i = 0; i < ids.size(); ++i) {
-    std::optional<ObjectView> view = GetLocal(ids[i]);
-    if (!view) view = GetUnpublished(ids[i]);
-    if (view) {
-      outcomes[i] = *std::move(view);
-    } else {
+    outcomes[i].emplace();
+    if (!GetLocal(ids[i], *outcomes[i]) && !GetUnpublished(ids[i], *outcomes[i])) {
       missing.push_back(i);
     }
   }

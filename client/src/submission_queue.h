@@ -51,7 +51,7 @@ class SubmissionQueue {
   // Wakes the daemon if it sleeps.
   void RingIfParked() {
     // SYNC S1 parking, producer's half: our publication was a full fence.
-    if (IsParked(index_->parked)) RingDoorbell(daemon_doorbell_);
+    if (rings_.MustRing(index_->parked)) RingDoorbell(daemon_doorbell_);
   }
   void Ring() { RingDoorbell(daemon_doorbell_); }
 
@@ -68,6 +68,7 @@ class SubmissionQueue {
   std::array<uint64_t, kSubmissionEntries> offsets_{};  // of the seals in the ring
   uint64_t ended_leases_ = 0;
 
+  RingMemory rings_;
   const IndexHeader* const index_;
   const int daemon_doorbell_;
   const std::atomic<bool>* const dead_;

@@ -186,7 +186,7 @@ void Core::AnswerDeferred(std::vector<Deferred>& deferred) {
 }
 
 bool Core::PreparePark() {
-  SetParked(index_.header().parked);
+  parker_.Park(index_.header().parked);
   for (const SessionRow row : open_rows_) {
     CoreSession& session = *sessions_[row];
     const bool pending = !session.broken && session.submissions.Available() != 0u;

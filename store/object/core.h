@@ -86,7 +86,7 @@ class Core {
   // SYNC S1 parking, consumer's half: sets the parked flag and looks at every ring again.
   // True: the caller may sleep. False: there is work, the flag is down again.
   bool PreparePark();
-  void Unpark() { ClearParked(index_.header().parked); }
+  void Unpark() { Parker::Unpark(index_.header().parked); }
 
   CoreStats Stats() const;
   // Walks everything and aborts with the facts when an invariant does not hold.
@@ -179,6 +179,7 @@ class Core {
   LeaseEntry* leases_;
   CoreLimits limits_;
   CoreHost* host_;
+  Parker parker_;
   Allocator allocator_;
   bool population_done_ = false;
 

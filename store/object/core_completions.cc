@@ -69,7 +69,7 @@ void Core::PublishCompletions() {
     session.unpublished = false;
     // SYNC S1 parking, producer's half.
     session.completions.Publish();
-    if (IsParked(session.segments.client->parked)) host_->Wake(row);
+    if (session.rings.MustRing(session.segments.client->parked)) host_->Wake(row);
   }
   unpublished_rows_.clear();
 }

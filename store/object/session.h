@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "store/object/intrusive_slots.h"
+#include "store/shm/parking.h"
 #include "store/shm/session_segment.h"
 
 namespace penstock {
@@ -28,6 +29,7 @@ struct CoreSession {
   SubmissionConsumer submissions;
   CompletionProducer completions;
   PinRowReader pins;
+  RingMemory rings;
 
   bool open = false;
   bool broken = false;      // broke the protocol: revoked, not read any more

@@ -1,9 +1,13 @@
 // SYNC S1 parking: how a consumer sleeps without losing a wake-up.
 //
 //   producer                              consumer
-//   publish (exchange, seq_cst)           parked = 1 (exchange, seq_cst)
+//   publish (exchange, seq_cst)           parked = n (exchange, seq_cst)
 //   read parked (seq_cst)                 look at every ring again
-//   ring the eventfd if it is set         sleep on the eventfd if all are empty
+//   ring the eventfd if it is not 0       sleep on the eventfd if all are empty
+//
+// n numbers the sleeps, so that a producer rings once for each: a consumer takes tens of
+// microseconds to wake, and every ring meanwhile would cost a system call for nothing. A
+// consumer that was rung for sleep n sets n + 1 and looks again before it sleeps again.
 //
 // Of the two looks at least one sees the other side's store, because each store and the
 // load after it are sequentially consistent. Without either fence both may miss:
@@ -19,16 +23,37 @@
 
 namespace penstock {
 
-using ParkedFlag = std::atomic<uint32_t>;
+using ParkedFlag = std::atomic<uint32_t>;  // 0: awake; else the number of the sleep
 
-// Consumer. After SetParked it looks at every ring once more before it sleeps.
-inline void SetParked(ParkedFlag& flag) { flag.exchange(1, std::memory_order_seq_cst); }
-inline void ClearParked(ParkedFlag& flag) { flag.store(0, std::memory_order_relaxed); }
+// The consumer's side. After Park it looks at every ring once more before it sleeps.
+// Thread safety: one thread at a time.
+class Parker {
+ public:
+  void Park(ParkedFlag& flag) {
+    if (++sleeps_ == 0) ++sleeps_;
+    flag.exchange(sleeps_, std::memory_order_seq_cst);
+  }
+  static void Unpark(ParkedFlag& flag) { flag.store(0, std::memory_order_relaxed); }
 
-// Producer, after RingProducer::Publish.
-inline bool IsParked(const ParkedFlag& flag) {
-  return flag.load(std::memory_order_seq_cst) != 0;
-}
+ private:
+  uint32_t sleeps_ = 0;
+};
+
+// A producer's side: what it rang for last. Thread safety: any threads of the process.
+class RingMemory {
+ public:
+  // After RingProducer::Publish: whether this producer must ring now.
+  bool MustRing(const ParkedFlag& flag) {
+    const uint32_t sleep = flag.load(std::memory_order_seq_cst);
+    if (sleep == 0 || sleep == rung_.load(std::memory_order_relaxed)) return false;
+    // Two threads may both ring for one sleep: harmless.
+    rung_.store(sleep, std::memory_order_relaxed);
+    return true;
+  }
+
+ private:
+  std::atomic<uint32_t> rung_{0};
+};
 
 // A doorbell: an eventfd that whoever may wake its owner was handed.
 absl::StatusOr<UniqueFd> MakeDoorbell();

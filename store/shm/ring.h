@@ -72,7 +72,7 @@ class RingConsumer {
 
   // How many entries are published, or nothing when the producer's tail is impossible
   // (it went back, or claims more than the ring holds).
-  // Seq_cst: after SetParked this is the second look of SYNC S1 parking.
+  // Seq_cst: after Park this is the second look of SYNC S1 parking.
   std::optional<uint32_t> Available() const {
     const uint64_t ready = tail_word_->load(std::memory_order_seq_cst) - head_;
     if (ready > kEntries) return std::nullopt;

@@ -8,7 +8,7 @@
 //    Nothing here is a pointer. `offset` in a slot counts from the start of the arena.
 // 2. WHO WRITES EACH WORD: everything in this segment is written by the daemon alone and
 //    mapped read-only by clients.
-//      header.parked   store seq_cst, clients load seq_cst            SYNC S1
+//      header.parked   exchange seq_cst, clients load seq_cst         SYNC S1
 //      header.epoch    store relaxed, clients load relaxed            (a hint for LRU)
 //      slot.state      exchange/store seq_cst, clients load seq_cst   SYNC S2, S3
 //      slot.<others>   plain stores before the state becomes sealed; read only by those
@@ -123,7 +123,7 @@ struct IndexHeader {
   uint64_t arena_bytes;
   uint64_t incarnation;     // of this store: never the same twice
 
-  alignas(64) std::atomic<uint32_t> parked;  // SYNC S1: the daemon sleeps
+  alignas(64) std::atomic<uint32_t> parked;  // SYNC S1: number of the daemon's sleep
   uint32_t reserved_b[15];                   // keeps `parked` alone in its line
   alignas(64) std::atomic<uint32_t> epoch;   // counts turns that sealed evictable objects
   uint32_t reserved_c[15];

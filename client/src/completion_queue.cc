@@ -120,7 +120,12 @@ void CompletionQueue::DrainIfReady() {
 void CompletionQueue::Drain() {
   const uint32_t available = consumer_.Available().value_or(0);
   if (available == 0) return;
+  const size_t events_before = events_.size() + events_lost_;
   for (uint32_t i = 0; i < available; ++i) Dispatch(consumer_.Take());
+  if (events_.size() + events_lost_ != events_before) {
+    // One of the followers may wait for events; which one is not worth knowing.
+    for (std::condition_variable* follower : followers_) follower->notify_one();
+  }
   taken_.store(consumer_.head(), std::memory_order_relaxed);
   // SYNC S1: room made (a full fence), then a look whether the daemon waits for it.
   consumer_.PublishHeadFenced();

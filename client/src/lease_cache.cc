@@ -84,6 +84,11 @@ uint64_t LeaseCache::NextSequence() {
   return next_sequence_++;
 }
 
+uint64_t LeaseCache::taken() const {
+  const std::lock_guard lock(lock_);
+  return taken_;
+}
+
 void LeaseCache::CountTaken() {
   const std::lock_guard lock(lock_);
   ++taken_;

@@ -41,7 +41,7 @@ class LeaseCache {
   // Everything at hand, to give back to the daemon.
   std::vector<HeldLease> TakeAll();
   // Leases handed to builders so far.
-  uint64_t taken() const { return taken_; }
+  uint64_t taken() const;
   void CountTaken();
 
  private:

@@ -189,7 +189,7 @@ void Session::ReturnLeasesAhead() {
 
 bool Session::HasHandles() {
   // Builders: leases taken whose end was not pushed. Views: pins in the row.
-  if (leases_->taken() != submissions_->seals_and_returns()) return true;
+  if (leases_->taken() != submissions_->ended_leases()) return true;
   for (uint32_t slot = 0; slot < index_.capacity(); slot += kPinsPerPage) {
     const uint64_t word =
         segments_.bitmap[slot / kPinsPerPage / 64].load(std::memory_order_relaxed);

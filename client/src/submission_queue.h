@@ -58,7 +58,13 @@ class SubmissionQueue {
   // This process's own seal of `id`, if the daemon may not have taken it yet.
   std::optional<Unpublished> FindUnpublished(const ObjectId& id);
 
-  uint64_t seals_and_returns() const { return ended_leases_; }
+  // Leases that ended by a seal or were given back.
+  uint64_t ended_leases() {
+    lock_.lock();
+    const uint64_t ended = ended_leases_;
+    lock_.unlock();
+    return ended;
+  }
 
  private:
   bool WaitForRoom();

@@ -13,9 +13,6 @@ namespace penstock {
 Core::Core(IndexSegment index, LeaseEntry* leases, CoreLimits limits, CoreHost* host)
     : index_(index), slots_(index), hash_(index), leases_(leases), limits_(limits),
       host_(host), infos_(index.capacity()) {
-  free_slots_.reserve(index.capacity());
-  // Backwards, so that the lowest slots are used first and pin rows stay short.
-  for (uint32_t slot = index.capacity(); slot-- > 0;) free_slots_.push_back(slot);
   stats_.arena_bytes = index.header().arena_bytes;
   stats_.slots = index.capacity();
 }

@@ -48,6 +48,9 @@ class CoreHost {
   virtual ~CoreHost() = default;
   // Ring this session's doorbell: it is parked and has completions.
   virtual void Wake(SessionRow row) = 0;
+  // Somebody waits for room: this session should return leases that it holds ahead of
+  // need.
+  virtual void AskForLeases(SessionRow row) = 0;
   // This session broke the protocol; tell it why. Its process stays a pin holder until
   // CloseSession.
   virtual void SessionBroken(SessionRow row, const std::string& why) = 0;
@@ -140,6 +143,10 @@ class Core {
   // core_room.cc: blocks and slots, and who waits for them.
   bool HandleLease(SessionRow row, const Submission& record);
   uint32_t LeasesAhead(SessionRow row, uint64_t block_bytes) const;
+  uint32_t FreeSlots() const {
+    return static_cast<uint32_t>(free_slots_.size()) + index_.capacity() - fresh_slot_;
+  }
+  void AskForLeases();
   bool HandleReserve(SessionRow row, const Submission& record);
   std::optional<uint32_t> TakeLease(SessionRow row, uint64_t block_bytes);
   std::optional<uint32_t> TakeLeaseEvicting(SessionRow row, uint64_t block_bytes);
@@ -183,8 +190,11 @@ class Core {
   Allocator allocator_;
   bool population_done_ = false;
 
-  std::vector<SlotInfo> infos_;
+  SlotInfoTable infos_;
+  // Free slots are those given back, and all from fresh_slot_ on. The lowest are used
+  // first, so that pin rows stay short.
   std::vector<uint32_t> free_slots_;
+  uint32_t fresh_slot_ = 0;
   absl::flat_hash_map<ObjectId, uint32_t> overflow_;
   absl::flat_hash_map<ObjectId, uint32_t> reserved_;     // chosen ids, not sealed yet
   absl::flat_hash_map<uint32_t, ObjectId> reserved_ids_; // the same, by slot

@@ -205,7 +205,7 @@ void Core::CheckInvariants() const {
   PENSTOCK_CHECK(leased == stats_.leased_bytes) << leased << " " << stats_.leased_bytes;
   PENSTOCK_CHECK(object_bytes == stats_.object_bytes && objects == stats_.objects)
       << object_bytes << " " << stats_.object_bytes;
-  PENSTOCK_CHECK(free_slots == free_slots_.size()) << free_slots;
+  PENSTOCK_CHECK(free_slots == FreeSlots()) << free_slots;
   PENSTOCK_CHECK(allocator_.free_bytes() + leased + object_bytes ==
                  allocator_.total_bytes())
       << "bytes do not add up";

@@ -200,7 +200,7 @@ void Core::HandleCancel(SessionRow row, uint32_t request) {
   const PendingRequest::Kind kind = found->second.kind;
   ForgetRequest(row, request);
   if (kind == PendingRequest::Kind::kRoom) {
-    RefuseRoom(row, request, free_slots_.empty() ? AnswerCode::kNoSlots : AnswerCode::kFull);
+    RefuseRoom(row, request, FreeSlots() == 0 ? AnswerCode::kNoSlots : AnswerCode::kFull);
   } else {
     Answer(row, request, AnswerCode::kCancelled);
   }

@@ -53,6 +53,7 @@ bool Core::HandleLease(SessionRow row, const Submission& record) {
   session.requests[record.request] = {PendingRequest::Kind::kRoom, ObjectId{}};
   room_waiters_.push_back(
       {row, session.number, record.request, block_bytes, false, ObjectId{}});
+  room_changed_ = true;
   return true;
 }
 
@@ -64,7 +65,7 @@ uint32_t Core::LeasesAhead(SessionRow row, uint64_t block_bytes) const {
   const uint64_t share = total / 16 / open_rows_.size();
   const uint64_t held = sessions_[row]->leased_bytes;
   if (allocator_.free_bytes() < total / 8 || held >= share) return 0;
-  const uint64_t slot_share = free_slots_.size() / 8 / open_rows_.size();
+  const uint64_t slot_share = FreeSlots() / 8 / open_rows_.size();
   return static_cast<uint32_t>(
       std::min<uint64_t>({(share - held) / block_bytes, slot_share, ~uint32_t{0}}));
 }
@@ -95,16 +96,23 @@ bool Core::HandleReserve(SessionRow row, const Submission& record) {
   }
   session.requests[record.request] = {PendingRequest::Kind::kRoom, record.id};
   room_waiters_.push_back({row, session.number, record.request, block_bytes, true, record.id});
+  room_changed_ = true;
   return true;
 }
 
 std::optional<uint32_t> Core::TakeLease(SessionRow row, uint64_t block_bytes) {
-  if (free_slots_.empty()) return std::nullopt;
+  if (FreeSlots() == 0) return std::nullopt;
   const std::optional<uint64_t> offset = allocator_.Allocate(block_bytes);
   if (!offset) return std::nullopt;
-  const uint32_t slot = free_slots_.back();
-  free_slots_.pop_back();
+  uint32_t slot;
+  if (free_slots_.empty()) {
+    slot = fresh_slot_++;
+  } else {
+    slot = free_slots_.back();
+    free_slots_.pop_back();
+  }
   CoreSession& session = *sessions_[row];
+  session.asked_for_leases = false;
   // Recorded before the client hears of it; `session` last.
   LeaseEntry& lease = leases_[slot];
   lease.offset = *offset;
@@ -259,7 +267,10 @@ void Core::ServeRoomWaiters() {
       continue;
     }
     const std::optional<uint32_t> slot = TakeLeaseEvicting(waiter.row, waiter.block_bytes);
-    if (!slot) return;
+    if (!slot) {
+      AskForLeases();
+      return;
+    }
     ForgetRequest(waiter.row, waiter.request);
     if (waiter.reserve) {
       GrantReserved(waiter.row, waiter.request, waiter.id, *slot);
@@ -273,6 +284,17 @@ void Core::ServeRoomWaiters() {
           GrantedLease::Make(*slot, slots_.Generation(*slot), leases_[*slot].offset);
       Complete(waiter.row, grant);
     }
+  }
+}
+
+// What clients keep ahead of their need comes back to those who need it now. Each is asked
+// once until it is granted something again.
+void Core::AskForLeases() {
+  for (const SessionRow row : open_rows_) {
+    CoreSession& session = *sessions_[row];
+    if (session.broken || session.leases.empty() || session.asked_for_leases) continue;
+    session.asked_for_leases = true;
+    host_->AskForLeases(row);
   }
 }
 

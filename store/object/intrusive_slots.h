@@ -3,28 +3,50 @@
 #define PENSTOCK_STORE_OBJECT_INTRUSIVE_SLOTS_H_
 
 #include <cstdint>
-#include <vector>
+#include <cstdlib>
+#include <memory>
+
+#include "store/base/check.h"
 
 namespace penstock {
 
 inline constexpr uint32_t kNoSlot = ~uint32_t{0};
 
+// All zeros is a slot that was never used.
 struct SlotInfo {
-  uint32_t prev = kNoSlot;  // in its session's list of leases or of bound objects
-  uint32_t next = kNoSlot;
-  uint32_t holds = 0;       // answers whose asker has not confirmed its own pin yet
-  uint32_t maker = 0;       // index into the table of makers
-  uint32_t epoch = 0;       // last use known, for evictable objects
-  bool in_list = false;
-  bool reserved = false;    // leased for an id that the caller chose
-  bool overflow = false;    // its id is in the overflow table, not in the hash index
-  bool wanted = false;      // SYNC S3: a creator waits for its last pin
+  uint32_t prev;   // in its session's list of leases or of bound objects
+  uint32_t next;
+  uint32_t holds;  // answers whose asker has not confirmed its own pin yet
+  uint32_t maker;  // index into the table of makers
+  uint32_t epoch;  // last use known, for evictable objects
+  bool in_list;
+  bool reserved;   // leased for an id that the caller chose
+  bool overflow;   // its id is in the overflow table, not in the hash index
+  bool wanted;     // SYNC S3: a creator waits for its last pin
+};
+
+// One SlotInfo for each slot. The memory comes zeroed from the kernel as it is touched, so
+// a table for millions of slots is made at once.
+class SlotInfoTable {
+ public:
+  explicit SlotInfoTable(uint32_t capacity)
+      : infos_(static_cast<SlotInfo*>(calloc(capacity, sizeof(SlotInfo)))) {
+    PENSTOCK_CHECK(infos_ != nullptr) << "no memory for " << capacity << " slots";
+  }
+  SlotInfo& operator[](uint32_t slot) { return infos_.get()[slot]; }
+  const SlotInfo& operator[](uint32_t slot) const { return infos_.get()[slot]; }
+
+ private:
+  struct Free {
+    void operator()(SlotInfo* infos) const { free(infos); }
+  };
+  std::unique_ptr<SlotInfo, Free> infos_;
 };
 
 // A doubly linked list of slots; a slot is in at most one list at a time.
 class SlotList {
  public:
-  void PushFront(std::vector<SlotInfo>& infos, uint32_t slot) {
+  void PushFront(SlotInfoTable& infos, uint32_t slot) {
     SlotInfo& info = infos[slot];
     info.prev = kNoSlot;
     info.next = head_;
@@ -32,7 +54,7 @@ class SlotList {
     if (head_ != kNoSlot) infos[head_].prev = slot;
     head_ = slot;
   }
-  void Remove(std::vector<SlotInfo>& infos, uint32_t slot) {
+  void Remove(SlotInfoTable& infos, uint32_t slot) {
     SlotInfo& info = infos[slot];
     if (info.prev != kNoSlot) infos[info.prev].next = info.next;
     if (info.next != kNoSlot) infos[info.next].prev = info.prev;

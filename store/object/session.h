@@ -33,6 +33,7 @@ struct CoreSession {
 
   bool open = false;
   bool broken = false;      // broke the protocol: revoked, not read any more
+  bool asked_for_leases = false;
   bool unpublished = false; // completions written in this turn
   std::string broken_why;
 

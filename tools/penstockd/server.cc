@@ -108,6 +108,12 @@ void Server::SleepUntilNeeded() {
 
 void Server::Wake(SessionRow row) { RingDoorbell(by_row_[row]->client_doorbell.get()); }
 
+void Server::AskForLeases(SessionRow row) {
+  // Lost when the client's socket is full or closed; the creator then waits for others.
+  [[maybe_unused]] const absl::Status ignored =
+      SendPacket(by_row_[row]->socket.get(), ReturnLeasesMessage());
+}
+
 void Server::SessionBroken(SessionRow row, const std::string& why) {
   Connection& connection = *by_row_[row];
   spdlog::warn("session of process {} broke the protocol: {}", connection.pid, why);

@@ -39,6 +39,7 @@ class Server : public CoreHost {
 
   // CoreHost
   void Wake(SessionRow row) override;
+  void AskForLeases(SessionRow row) override;
   void SessionBroken(SessionRow row, const std::string& why) override;
 
   absl::Status Init(int listen_fd, int stop_fd);

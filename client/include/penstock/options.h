@@ -1,4 +1,5 @@
-// Options of the client's calls: structs with defaults.
+// Options of the client's calls: structs in which every field has a default, so that
+// {.evictable = true} compiles without a warning (-Wmissing-field-initializers).
 #ifndef PENSTOCK_OPTIONS_H_
 #define PENSTOCK_OPTIONS_H_
 
@@ -17,16 +18,16 @@ namespace penstock {
 struct ClientOptions {
   // Directory of the daemon's socket. Empty: the environment's PENSTOCK_DIR, else
   // /run/penstock for root, $XDG_RUNTIME_DIR/penstock, or /tmp/penstock-<uid>.
-  std::string dir;
+  std::string dir = {};
 };
 
 struct CreateOptions {
   // Empty: the library makes a fresh id, without a round trip. An id of Client::NextId()
   // costs none either; any other is reserved by one, and of two who create it the second
   // is told AlreadyExists.
-  std::optional<ObjectId> id;
+  std::optional<ObjectId> id = std::nullopt;
   // Bytes kept beside the payload; copied by Create and Put. At most 1 MiB.
-  std::span<const std::byte> metadata;
+  std::span<const std::byte> metadata = {};
   // What the payload is, in the caller's own numbering. Tags from 2^31 on are Penstock's.
   uint32_t type_tag = 0;
   // May be dropped, least recently used first, when room is needed: a cache.

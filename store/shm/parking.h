@@ -23,20 +23,19 @@
 
 namespace penstock {
 
-using ParkedFlag = std::atomic<uint32_t>;  // 0: awake; else the number of the sleep
+using ParkedFlag = std::atomic<uint64_t>;  // 0: awake; else the number of the sleep
 
 // The consumer's side. After Park it looks at every ring once more before it sleeps.
 // Thread safety: one thread at a time.
 class Parker {
  public:
   void Park(ParkedFlag& flag) {
-    if (++sleeps_ == 0) ++sleeps_;
-    flag.exchange(sleeps_, std::memory_order_seq_cst);
+    flag.exchange(++sleeps_, std::memory_order_seq_cst);
   }
   static void Unpark(ParkedFlag& flag) { flag.store(0, std::memory_order_relaxed); }
 
  private:
-  uint32_t sleeps_ = 0;
+  uint64_t sleeps_ = 0;  // 64 bits: no number comes twice
 };
 
 // A producer's side: what it rang for last. Thread safety: any threads of the process.
@@ -44,7 +43,7 @@ class RingMemory {
  public:
   // After RingProducer::Publish: whether this producer must ring now.
   bool MustRing(const ParkedFlag& flag) {
-    const uint32_t sleep = flag.load(std::memory_order_seq_cst);
+    const uint64_t sleep = flag.load(std::memory_order_seq_cst);
     if (sleep == 0 || sleep == rung_.load(std::memory_order_relaxed)) return false;
     // Two threads may both ring for one sleep: harmless.
     rung_.store(sleep, std::memory_order_relaxed);
@@ -52,7 +51,7 @@ class RingMemory {
   }
 
  private:
-  std::atomic<uint32_t> rung_{0};
+  std::atomic<uint64_t> rung_{0};
 };
 
 // A doorbell: an eventfd that whoever may wake its owner was handed.

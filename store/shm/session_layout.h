@@ -15,7 +15,7 @@
 //        the ring; pins are counted by atomic read-modify-write).
 //        submission_tail  exchange seq_cst; daemon loads seq_cst         SYNC S1
 //        completion_head  exchange seq_cst; daemon loads seq_cst         SYNC S1
-//        parked           store seq_cst; daemon loads seq_cst            SYNC S1
+//        parked           exchange seq_cst; daemon loads seq_cst         SYNC S1
 //        bitmap words     fetch_or seq_cst; daemon loads seq_cst         SYNC S2
 //        pin.count        fetch_add/fetch_sub seq_cst; daemon loads seq_cst  SYNC S2, S3
 //        pin.epoch        store relaxed; daemon loads relaxed            (a hint for LRU)
@@ -184,7 +184,7 @@ struct ClientHeader {
   uint32_t capacity;  // pins, as many as the index has slots
   alignas(64) std::atomic<uint64_t> submission_tail;
   alignas(64) std::atomic<uint64_t> completion_head;
-  alignas(64) std::atomic<uint32_t> parked;
+  alignas(64) std::atomic<uint64_t> parked;  // number of the sleep, 0: awake
 };
 static_assert(offsetof(ClientHeader, submission_tail) == 64);
 static_assert(offsetof(ClientHeader, completion_head) == 128);

@@ -123,8 +123,8 @@ struct IndexHeader {
   uint64_t arena_bytes;
   uint64_t incarnation;     // of this store: never the same twice
 
-  alignas(64) std::atomic<uint32_t> parked;  // SYNC S1: number of the daemon's sleep
-  uint32_t reserved_b[15];                   // keeps `parked` alone in its line
+  alignas(64) std::atomic<uint64_t> parked;  // SYNC S1: number of the daemon's sleep
+  uint64_t reserved_b[7];                    // keeps `parked` alone in its line
   alignas(64) std::atomic<uint32_t> epoch;   // counts turns that sealed evictable objects
   uint32_t reserved_c[15];
 };

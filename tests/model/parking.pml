@@ -14,7 +14,28 @@ bool eventfd;
 /* The consumer's own: how far it has taken each ring. */
 byte head[RINGS];
 
-/* Producer: tail.exchange(count, seq_cst); parked.load(seq_cst); write(eventfd). */
+#if defined(NUMBERED_SLEEPS) || defined(RING_ONCE_FOR_EVER)
+/* The consumer's own: the number of its sleep, and a producer's: what it rang for last. */
+byte sleep_number;
+byte rung[RINGS];
+#define FELL_ASLEEP sleep_number++
+#define SLEEP_NUMBER sleep_number
+#ifdef RING_ONCE_FOR_EVER
+#define RUNG_ALREADY(ring, flag) (rung[ring] != 0)
+#else
+#define RUNG_ALREADY(ring, flag) (rung[ring] == flag)
+#endif
+#define REMEMBER(ring, flag) rung[ring] = flag
+#else
+/* The general case: a producer may ring for every record. Fewer states. */
+#define FELL_ASLEEP skip
+#define SLEEP_NUMBER 1
+#define RUNG_ALREADY(ring, flag) false
+#define REMEMBER(ring, flag) skip
+#endif
+
+/* Producer: tail.exchange(count, seq_cst); parked.load(seq_cst); write(eventfd), with
+ * numbered sleeps once for each number (RingMemory::MustRing). */
 inline publish(who, ring, count, flag) {
 #ifdef NO_PRODUCER_FENCE
   store(who, TAIL(ring), count);
@@ -23,9 +44,10 @@ inline publish(who, ring, count, flag) {
 #endif
   load(who, PARKED, flag);
   if
-  :: flag -> eventfd = true; flag = 0
+  :: flag != 0 && !RUNG_ALREADY(ring, flag) -> REMEMBER(ring, flag); eventfd = true
   :: else
-  fi
+  fi;
+  flag = 0
 }
 
 /* Consumer: takes everything that it sees in one ring. */
@@ -34,13 +56,14 @@ inline take_all(who, ring, seen) {
   d_step { head[ring] = seen; seen = 0 }
 }
 
-/* Consumer: parked.exchange(1, seq_cst); tail.load(seq_cst) of every ring. After it the
+/* Consumer: parked.exchange(n, seq_cst); tail.load(seq_cst) of every ring. After it the
  * caller sleeps on its eventfd, unless there is work. */
 inline announce_sleep(who, seen, work) {
+  FELL_ASLEEP;
 #ifdef NO_CONSUMER_FENCE
-  store(who, PARKED, 1);
+  store(who, PARKED, SLEEP_NUMBER);
 #else
-  exchange(who, PARKED, 1);
+  exchange(who, PARKED, SLEEP_NUMBER);
 #endif
 #ifndef NO_SECOND_LOOK
   load(who, TAIL(0), seen);

@@ -2,11 +2,12 @@
  *
  * PROTOCOL
  *   Producer: publishes its record; full fence; reads the consumer's parked flag; rings the
- *   consumer's eventfd if the flag is set.
- *   Consumer: finds nothing to do; sets its parked flag; full fence; looks at every ring
- *   once more; if they are still empty, sleeps on its one eventfd; clears the flag.
+ *   consumer's eventfd if the flag is set and it has not rung for this number before.
+ *   Consumer: finds nothing to do; sets its parked flag to the number of this sleep; full
+ *   fence; looks at every ring once more; if they are still empty, sleeps on its one
+ *   eventfd; clears the flag.
  *   C++: tail.exchange(seq_cst) then parked.load(seq_cst) in the producer;
- *   parked.exchange(1, seq_cst) then tail.load(seq_cst) of every ring in the consumer. The
+ *   parked.exchange(n, seq_cst) then tail.load(seq_cst) of every ring in the consumer. The
  *   fence is the exchange itself. (parking.pml)
  *
  * PROPERTY
@@ -14,13 +15,21 @@
  *   unconsumed when all producers are done, so that nobody will ring any more
  *   (lost_wake_up).
  *
+ * VARIANT
+ *   -DNUMBERED_SLEEPS     as the C++ does: a producer rings once for each sleep
+ *
  * MUTATIONS, each of which must fail with lost_wake_up
  *   -DNO_PRODUCER_FENCE   the tail is a plain store: the flag is read before it arrives
  *   -DNO_CONSUMER_FENCE   the flag is a plain store: the rings are read before it arrives
  *   -DNO_SECOND_LOOK      the consumer sleeps without looking again
+ *   -DRING_ONCE_FOR_EVER  numbered sleeps, but a producer that rang does not ring for a later sleep
  */
 #define RINGS 2
-#define RECORDS 3   /* from each producer */
+#if defined(NUMBERED_SLEEPS) || defined(RING_ONCE_FOR_EVER)
+#define RECORDS 2   /* from each producer; the numbers multiply the states */
+#else
+#define RECORDS 3
+#endif
 
 /* Producer r writes ring r. */
 #define PROCESSES 3

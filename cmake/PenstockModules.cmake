@@ -19,6 +19,25 @@ if(PENSTOCK_CRASH_POINTS)
   target_compile_definitions(penstock_flags INTERFACE PENSTOCK_CRASH_POINTS=1)
 endif()
 
+# The outside headers that nearly every file includes, parsed once: this halves the time of
+# a build. Libraries are compiled as -fPIC and programs as -fPIE, so there are two.
+set(PENSTOCK_HEAVY_HEADERS
+  <atomic> <functional> <memory> <mutex> <optional> <span> <string> <string_view> <thread>
+  <vector> <absl/container/flat_hash_map.h> <absl/status/status.h> <absl/status/statusor.h>
+  <absl/time/time.h> <fmt/format.h>)
+set(CMAKE_PCH_WARN_INVALID OFF)  # where it does not fit, the headers are parsed as ever
+file(WRITE ${PROJECT_BINARY_DIR}/generated/heavy_headers.cc "// Carries the headers.\n")
+file(WRITE ${PROJECT_BINARY_DIR}/generated/heavy_headers_main.cc "int main() {}\n")
+add_library(penstock_library_headers STATIC ${PROJECT_BINARY_DIR}/generated/heavy_headers.cc)
+add_executable(penstock_program_headers
+  ${PROJECT_BINARY_DIR}/generated/heavy_headers_main.cc)
+foreach(carrier penstock_library_headers penstock_program_headers)
+  target_link_libraries(${carrier} PRIVATE penstock_flags absl::status absl::statusor
+                        absl::time absl::flat_hash_map fmt::fmt)
+  target_precompile_headers(${carrier} PRIVATE ${PENSTOCK_HEAVY_HEADERS})
+endforeach()
+target_precompile_headers(penstock_program_headers PRIVATE <gtest/gtest.h>)
+
 function(penstock_module name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   add_library(penstock_${name} STATIC ${ARG_SOURCES})
@@ -27,12 +46,14 @@ function(penstock_module name)
     PRIVATE $<BUILD_INTERFACE:penstock_flags> ${ARG_PRIVATE_LINKS})
   target_include_directories(penstock_${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+  target_precompile_headers(penstock_${name} REUSE_FROM penstock_library_headers)
 endfunction()
 
 function(penstock_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE penstock_flags ${ARG_LINKS})
+  target_precompile_headers(${name} REUSE_FROM penstock_program_headers)
 endfunction()
 
 # A test program whose cases ctest lists one by one.

@@ -60,16 +60,6 @@ absl::StatusOr<ObjectId> Client::Put(std::span<const std::byte> bytes,
   return builder.Seal();
 }
 
-absl::StatusOr<ObjectView> Client::Get(const ObjectId& id, absl::Duration deadline) {
-  // One variable on every path, so that the session fills the caller's own.
-  absl::StatusOr<ObjectView> view(absl::in_place);
-  Session* const session = state_->CurrentIfUsable();
-  if (session == nullptr || !session->GetLocal(id, *view)) [[unlikely]] {
-    view = std::move(GetMany({&id, 1}, deadline).front());
-  }
-  return view;
-}
-
 std::vector<absl::StatusOr<ObjectView>> Client::GetMany(std::span<const ObjectId> ids,
                                                         absl::Duration deadline) {
   const absl::StatusOr<Session*> session = state_->Current();

@@ -6,10 +6,12 @@
 #include <atomic>
 #include <cstdint>
 
+#include <penstock/object_view.h>
+
 namespace penstock::internal {
 
-// Grows by one in the child at each fork. Relaxed: a fork is ordered with everything.
-extern std::atomic<uint64_t> g_fork_generation;
+// g_fork_generation (penstock/object_view.h) grows by one in the child at each fork.
+// Relaxed: a fork is ordered with everything.
 
 inline uint64_t ForkGeneration() {
   return g_fork_generation.load(std::memory_order_relaxed);

@@ -6,10 +6,6 @@
 
 namespace penstock {
 
-bool ObjectView::Usable() const {
-  return session_ != nullptr && session_->FromThisProcess();
-}
-
 std::span<const std::byte> ObjectView::metadata() const {
   if (!Usable()) return {};
   return {facts_.data + MetadataOffset(facts_.size), facts_.metadata_size};
@@ -22,11 +18,6 @@ absl::Status ObjectView::status() const {
   }
   // The bytes stay readable when the daemon dies; only a fork takes them away.
   return session_->FromThisProcess() ? absl::OkStatus() : session_->WhyUnusable();
-}
-
-void ObjectView::Release() {
-  internal::Session* const session = std::exchange(session_, nullptr);
-  if (session != nullptr && session->FromThisProcess()) session->ReleasePin(facts_.slot);
 }
 
 Builder& Builder::operator=(Builder&& other) noexcept {

@@ -41,9 +41,7 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
           "object {} will not come: its maker's session ended and it is not here",
           id.ToHex()));
     case AnswerCode::kAlreadyExists:
-      return absl::AlreadyExistsError(fmt::format(
-          "object {} exists already, or somebody is creating it: get it, or choose another "
-          "id", id.ToHex()));
+      return AlreadyExistsStatus(id);
     case AnswerCode::kFull:
       return absl::ResourceExhaustedError(fmt::format(
           "the store is full, no room for {}: {}. Delete objects, let views go, or start the "
@@ -70,6 +68,12 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
   return absl::InternalError(fmt::format("the daemon answered with the unknown code {}: use "
                                          "the same release of Penstock for both",
                                          static_cast<unsigned>(answer.code)));
+}
+
+absl::Status AlreadyExistsStatus(const ObjectId& id) {
+  return absl::AlreadyExistsError(fmt::format(
+      "object {} exists already, or somebody is creating it: get it, or choose another id",
+      id.ToHex()));
 }
 
 absl::Status DeadlineStatus(const ObjectId& id) {

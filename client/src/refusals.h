@@ -12,6 +12,7 @@ namespace penstock::internal {
 // `bytes`: what was asked for, 0 where that has no meaning.
 absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64_t bytes);
 
+absl::Status AlreadyExistsStatus(const ObjectId& id);
 absl::Status DeadlineStatus(const ObjectId& id);
 
 }  // namespace penstock::internal

@@ -15,24 +15,6 @@
 #include "store/shm/memory_file.h"
 
 namespace penstock::internal {
-namespace {
-
-// A daemon that is starting, or that the host is slow to run, gets this long to answer.
-constexpr int kWelcomePatience_ms = 10'000;
-
-absl::Status WaitReadable(int fd, int timeout_ms) {
-  pollfd item{fd, POLLIN, 0};
-  int ready;
-  do {
-    ready = poll(&item, 1, timeout_ms);
-  } while (ready < 0 && errno == EINTR);
-  if (ready > 0) return absl::OkStatus();
-  return absl::DeadlineExceededError(
-      fmt::format("the daemon did not answer within {} s: is it stopped?", timeout_ms / 1000));
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<Session>> Session::Open(const std::string& dir) {
   WatchForks();
   std::unique_ptr<Session> session(new Session());
@@ -44,11 +26,9 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const std::string& dir) {
 absl::Status Session::Connect(const std::string& dir) {
   dir_ = StoreDirectory(dir);
   PENSTOCK_ASSIGN_OR_RETURN(socket_, ConnectTo(SocketPath(dir_)));
-  PENSTOCK_RETURN_IF_ERROR(SendPacket(
-      socket_.get(),
-      HelloMessage(wire::Role_Client, kIndexLayoutVersion, kSessionLayoutVersion)));
-  PENSTOCK_RETURN_IF_ERROR(WaitReadable(socket_.get(), kWelcomePatience_ms));
-  PENSTOCK_ASSIGN_OR_RETURN(Packet packet, ReceivePacket(socket_.get()));
+  const std::string hello =
+      HelloMessage(wire::Role_Client, kIndexLayoutVersion, kSessionLayoutVersion);
+  PENSTOCK_ASSIGN_OR_RETURN(Packet packet, AskDaemon(socket_.get(), {&hello, 1}));
   if (packet.bytes.empty()) {
     return absl::UnavailableError(
         fmt::format("the daemon at {} closed the connection: try again", dir_));

@@ -43,6 +43,13 @@ absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& opti
   HeldLease lease;
   ObjectId id;
   if (own_id) {
+    if (options.id) {
+      // Reserved by nobody, so this is the only look before the daemon drops the second.
+      ObjectView first;
+      if (GetLocal(*options.id, first) || GetUnpublished(*options.id, first)) {
+        return AlreadyExistsStatus(*options.id);
+      }
+    }
     LeaseCache::Taken taken = leases_->Take(block_bytes);
     if (!taken.lease) {
       completions_->DrainIfReady();
@@ -153,7 +160,8 @@ absl::StatusOr<ObjectView> Session::SealToView(Builder& builder) {
   const uint32_t slot = builder.lease_.slot;
   pins_.Pin(slot, Epoch());
   ObjectView view(this, {arena_ + builder.lease_.offset, builder.size_, slot,
-                         builder.metadata_size_, builder.type_tag_, builder.id_});
+                         builder.metadata_size_, builder.type_tag_, builder.id_,
+                         fork_generation_});
   PENSTOCK_RETURN_IF_ERROR(Seal(builder).status());
   return view;
 }

@@ -1,4 +1,4 @@
-// Session: reading. The first half of this file is the path that costs no system call.
+// Session: reading what is not at hand: unpublished objects, waiting, questions.
 #include <fmt/format.h>
 
 #include "client/src/clock.h"
@@ -15,57 +15,6 @@ constexpr int64_t kAnswerPatience_ns = 1'000'000'000;
 
 }  // namespace
 
-// SYNC S2 pin/evict, client's half. The pin is in place (a full fence); now the slot is
-// read. Nothing of it is believed that was read before.
-inline bool Session::AcceptPinned(uint32_t slot, const ObjectId& id) {
-  const Slot& object = index_.slot(slot);
-  const uint64_t word = object.state.load(std::memory_order_seq_cst);
-  return StateOf(word) == SlotState::kSealed && object.id == id &&
-         revoked_->load(std::memory_order_relaxed) == 0;
-}
-
-bool Session::GetLocal(const ObjectId& id, ObjectView& view) {
-  return ForEachCandidate(index_, id.Hash(), [&](uint32_t slot) {
-    const Slot& object = index_.slot(slot);
-    pins_.Prefetch(slot);
-    // Only a hint, read before the pin and never believed: the caller's first touch of the
-    // payload is then under way while the pin's locked instruction runs.
-    __builtin_prefetch(arena_ + object.offset);
-    pins_.Pin(slot, Epoch());
-    if (!AcceptPinned(slot, id)) {
-      // A refused pin may be the one the daemon saw: it is released like any other.
-      ReleasePin(slot);
-      return false;
-    }
-    // Field by field: a temporary would be copied by wide loads of narrow stores, and each
-    // such load waits for the stores to leave the core.
-    view.session_ = this;
-    view.facts_.data = arena_ + object.offset;
-    view.facts_.size = object.size;
-    view.facts_.slot = slot;
-    view.facts_.metadata_size = object.metadata_size;
-    view.facts_.type_tag = object.type_tag;
-    view.facts_.id = id;
-    return true;
-  });
-}
-
-// SYNC S3 last release, client's half: the decrement is a full fence before the look.
-void Session::ReleasePin(uint32_t slot) {
-  pins_.Unpin(slot);
-  const uint64_t word = index_.slot(slot).state.load(std::memory_order_seq_cst);
-  if (IsPlainlySealed(word)) [[likely]] return;
-  const SlotState state = StateOf(word);
-  // Free and leased slots wait for nobody.
-  if (state == SlotState::kFree || state == SlotState::kLeased) return;
-  if (dead_.load(std::memory_order_relaxed)) return;
-  Submission release{};
-  release.op = SubmissionOp::kRelease;
-  release.slot = slot;
-  release.generation = GenerationOf(word);
-  submissions_->Push(release);
-}
-
 // This process sealed it, and the daemon may not have taken the record yet. The slot is
 // leased to us or sealed already; as long as its generation stands, so do the bytes.
 bool Session::GetUnpublished(const ObjectId& id, ObjectView& view) {
@@ -81,7 +30,7 @@ bool Session::GetUnpublished(const ObjectId& id, ObjectView& view) {
     return false;
   }
   view = ObjectView(this, {arena_ + own->offset, own->size, own->slot, own->metadata_size,
-                           own->type_tag, id});
+                           own->type_tag, id, fork_generation_});
   return true;
 }
 
@@ -110,7 +59,7 @@ absl::StatusOr<ObjectView> Session::TakeAnswer(const Completion& answer, const O
   // The fields of a pinned, published slot stand still.
   const Slot& object = index_.slot(slot);
   return ObjectView(this, {arena_ + offset, size, slot, answer.object.metadata_size,
-                           object.type_tag, id});
+                           object.type_tag, id, fork_generation_});
 }
 
 std::vector<absl::StatusOr<ObjectView>> Session::GetMany(std::span<const ObjectId> ids,

@@ -1,6 +1,8 @@
 // QueryStatus: asking the daemon how it is, over a connection of its own.
 #include <penstock/client.h>
 
+#include <array>
+
 #include "store/base/errors.h"
 #include "store/base/store_directory.h"
 #include "store/shm/session_layout.h"
@@ -20,11 +22,10 @@ uint64_t DaemonStatus::Counter(std::string_view name) const {
 absl::StatusOr<DaemonStatus> QueryStatus(const std::string& dir) {
   PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd socket,
                             ConnectTo(SocketPath(StoreDirectory(dir))));
-  PENSTOCK_RETURN_IF_ERROR(SendPacket(
-      socket.get(),
-      HelloMessage(wire::Role_Observer, kIndexLayoutVersion, kSessionLayoutVersion)));
-  PENSTOCK_RETURN_IF_ERROR(SendPacket(socket.get(), StatusRequestMessage()));
-  PENSTOCK_ASSIGN_OR_RETURN(const Packet packet, ReceivePacket(socket.get()));
+  const std::array<std::string, 2> packets = {
+      HelloMessage(wire::Role_Observer, kIndexLayoutVersion, kSessionLayoutVersion),
+      StatusRequestMessage()};
+  PENSTOCK_ASSIGN_OR_RETURN(const Packet packet, AskDaemon(socket.get(), packets));
   if (packet.bytes.empty()) {
     return absl::UnavailableError("the daemon closed the connection: try again");
   }

@@ -77,7 +77,6 @@ void Core::CloseSession(SessionRow row) {
   std::erase_if(room_waiters_, [row](const RoomWaiter& w) { return w.row == row; });
   while (!session.requests.empty()) ForgetRequest(row, session.requests.begin()->first);
 
-  rows_by_number_.erase(session.number);
   std::erase(open_rows_, row);
   std::erase(unpublished_rows_, row);
   if (session.subscriptions != 0) --subscribers_;
@@ -101,6 +100,7 @@ void Core::CloseSession(SessionRow row) {
   while (!session.bound_objects.empty()) {
     Delete(session.bound_objects.front(), AnswerCode::kDeleted);
   }
+  rows_by_number_.erase(session.number);  // not before: Unlist finds the list by it
   for (const auto& [slot, count] : session.holds) {
     infos_[slot].holds -= std::min(infos_[slot].holds, count);
   }
@@ -158,31 +158,41 @@ bool Core::Turn() {
     worked |= Drain(row);
     if (!sessions_[row]->backlog.empty()) FlushBacklog(row);
   }
-  while (!deferred_.empty()) {
+  if (!deferred_.empty()) {
     std::vector<Deferred> deferred;
     deferred.swap(deferred_);
-    // Invariant 4: one more pass over every ring, up to the tails read from now on.
+    // Invariant 4: one more pass over every ring, up to the tails read from now on. What
+    // that pass defers waits for the next turn, or a client that asks without end would
+    // keep this one from ending.
     for (size_t i = open_rows_.size(); i-- > 0;) Drain(open_rows_[i]);
     AnswerDeferred(deferred);
+    worked = true;
   }
   if (room_changed_) ServeRoomWaiters();
-  if (sealed_evictable_) {
-    sealed_evictable_ = false;
-    std::atomic<uint32_t>& epoch = index_.header().epoch;
-    epoch.store(epoch.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  }
+  sealed_evictable_ = false;
   PublishCompletions();
   return worked;
 }
 
 void Core::AnswerDeferred(std::vector<Deferred>& deferred) {
   for (const Deferred& item : deferred) {
-    if (sessions_[item.row] == nullptr || sessions_[item.row]->number != item.session) continue;
+    CoreSession* const session = sessions_[item.row].get();
+    if (session == nullptr || session->number != item.session) continue;
+    if (item.record.op != SubmissionOp::kSync) {
+      // Cancelled meanwhile: nobody asks any more.
+      const auto request = session->requests.find(item.record.request);
+      if (request == session->requests.end() ||
+          request->second.kind != PendingRequest::Kind::kDeferred) {
+        continue;
+      }
+      session->requests.erase(request);
+    }
     Resolve(item.row, item.record);
   }
 }
 
 bool Core::PreparePark() {
+  if (!deferred_.empty()) return false;
   parker_.Park(index_.header().parked);
   for (const SessionRow row : open_rows_) {
     CoreSession& session = *sessions_[row];

@@ -154,6 +154,8 @@ class Core {
   void GrantReserved(SessionRow row, uint32_t request, const ObjectId& id, uint32_t slot);
   void ReturnLease(SessionRow row, uint32_t slot);
   bool EvictFor(uint64_t block_bytes);
+  enum class Evicting { kNo, kAllowed };
+  bool ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting);
   void ServeRoomWaiters();
   void RefuseRoom(SessionRow row, uint32_t request, AnswerCode code);
   bool MayEverFit(uint64_t block_bytes) const;
@@ -161,6 +163,7 @@ class Core {
   // core_objects.cc: publishing, finding, freeing.
   std::optional<uint32_t> Find(const ObjectId& id) const;
   void Publish(SessionRow row, const Submission& record);
+  uint32_t EpochOfSeals();
   void Delete(uint32_t slot, AnswerCode cause);
   void Unlist(uint32_t slot);
   void Free(uint32_t slot);

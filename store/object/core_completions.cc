@@ -17,8 +17,17 @@ void Core::Complete(SessionRow row, const Completion& completion) {
     }
     return;
   }
-  if (is_event && session.backlog_events >= limits_.max_event_backlog) {
+  // After a loss all are lost until it has been told, or a later event would stand first.
+  if (is_event &&
+      (session.events_lost > 0 || session.backlog_events >= limits_.max_event_backlog)) {
     ++session.events_lost;
+    return;
+  }
+  if (!is_event && session.backlog.size() - session.backlog_events >=
+                       2 * uint64_t{limits_.max_requests_per_session}) {
+    // All its pending requests may be answered at once, but no client that reads comes
+    // here; one that only asks would take the daemon's memory.
+    Break(row, "it asks on and on and does not read its answers");
     return;
   }
   session.backlog.push_back(completion);
@@ -146,6 +155,7 @@ void Core::ForgetRequest(SessionRow row, uint32_t request) {
   const auto is_it = [&](const auto& waiter) {
     return waiter.row == row && waiter.request == request;
   };
+  if (pending.kind == PendingRequest::Kind::kDeferred) return;  // AnswerDeferred skips it
   if (pending.kind == PendingRequest::Kind::kRoom) {
     std::erase_if(room_waiters_, is_it);
     return;

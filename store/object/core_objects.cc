@@ -44,10 +44,10 @@ void Core::Publish(SessionRow row, const Submission& record) {
   ++stats_.objects;
   ++stats_.sealed;
   if ((record.flags_or_count & kSealEvictable) != 0) {
-    info.epoch = index_.header().epoch.load(std::memory_order_relaxed);
+    info.epoch = EpochOfSeals();
     evictable_.Push(info.epoch, slot, slots_.Generation(slot));
     stats_.evictable_bytes += lease.block_bytes;
-    sealed_evictable_ = true;
+    if (!room_waiters_.empty()) room_changed_ = true;  // it may be dropped for them
     if (evictable_.size() > 1024 && evictable_.size() / 2 > stats_.objects) {
       evictable_.Compact([this](const EvictionEntry& entry) {
         return slots_.State(entry.slot) == SlotState::kSealed &&
@@ -64,6 +64,17 @@ void Core::Publish(SessionRow row, const Submission& record) {
   }
   if (!waiters_.empty()) AnswerWaiters(record.id, slot);
   if (subscribers_ > 0) Announce(1, slot);
+}
+
+// The epoch of what is sealed in this turn. It begins with the turn's first seal, so that
+// a get before that seal counts as older and one after it as younger.
+uint32_t Core::EpochOfSeals() {
+  auto& epoch = index_.header().epoch;
+  if (!sealed_evictable_) {
+    sealed_evictable_ = true;
+    epoch.store(epoch.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  return epoch.load(std::memory_order_relaxed);
 }
 
 // Takes a sealed object out of everything that can find it.

@@ -73,8 +73,9 @@ bool Core::HandleSeal(SessionRow row, const Submission& record) {
                            record.id.ToHex()));
     return false;
   }
-  if (!reserved && Find(record.id).has_value()) {
-    // Its own id a second time: the first object stays, this one is dropped and told.
+  if (Find(record.id).has_value()) {
+    // Its own id a second time, or its maker and a reserver met: the first object stays,
+    // this one is dropped and told.
     Completion refusal{};
     refusal.op = CompletionOp::kSealRefused;
     refusal.code = AnswerCode::kAlreadyExists;
@@ -120,9 +121,9 @@ void Core::HandleRelease(const Submission& record) {
 bool Core::HandleConfirm(SessionRow row, const Submission& record) {
   CoreSession& session = *sessions_[row];
   const auto held = session.holds.find(record.slot);
-  if (held == session.holds.end()) {
-    Break(row, fmt::format("it confirmed a pin of slot {}, about which it was told nothing",
-                           record.slot));
+  if (held == session.holds.end() || slots_.Generation(record.slot) != record.generation) {
+    Break(row, fmt::format("it confirmed a pin of slot {} generation {}, about which it was "
+                           "told nothing", record.slot, record.generation));
     return false;
   }
   DropHolds(row, record.slot, 1);
@@ -143,6 +144,7 @@ bool Core::HandleGet(SessionRow row, const Submission& record) {
   if (Find(record.id).has_value()) {
     Resolve(row, record);
   } else {
+    session.requests[record.request] = {PendingRequest::Kind::kDeferred, record.id};
     deferred_.push_back({row, session.number, record});
   }
   return true;
@@ -201,6 +203,7 @@ void Core::HandleCancel(SessionRow row, uint32_t request) {
   ForgetRequest(row, request);
   if (kind == PendingRequest::Kind::kRoom) {
     RefuseRoom(row, request, FreeSlots() == 0 ? AnswerCode::kNoSlots : AnswerCode::kFull);
+    room_changed_ = true;  // the next in line may ask for less
   } else {
     Answer(row, request, AnswerCode::kCancelled);
   }

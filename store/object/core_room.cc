@@ -9,10 +9,8 @@
 namespace penstock {
 namespace {
 
-// How many objects one look at the pin columns may cover, and how far a creator looks
-// among pinned ones before it waits for a release.
+// How many objects one look at the pin columns may cover.
 constexpr size_t kEvictionBatch = 16;
-constexpr size_t kWantedLimit = 64;
 
 }  // namespace
 
@@ -48,6 +46,10 @@ bool Core::HandleLease(SessionRow row, const Submission& record) {
   // First come, first served: nobody overtakes those who wait already.
   if (room_waiters_.empty() &&
       GrantMany(row, record.request, block_bytes, std::max(ahead, 1u)) > 0) {
+    return true;
+  }
+  if (session.requests.size() >= limits_.max_requests_per_session) {
+    Answer(row, record.request, AnswerCode::kTooManyRequests);
     return true;
   }
   session.requests[record.request] = {PendingRequest::Kind::kRoom, ObjectId{}};
@@ -93,6 +95,10 @@ bool Core::HandleReserve(SessionRow row, const Submission& record) {
       GrantReserved(row, record.request, record.id, *slot);
       return true;
     }
+  }
+  if (session.requests.size() >= limits_.max_requests_per_session) {
+    Answer(row, record.request, AnswerCode::kTooManyRequests);
+    return true;
   }
   session.requests[record.request] = {PendingRequest::Kind::kRoom, record.id};
   room_waiters_.push_back({row, session.number, record.request, block_bytes, true, record.id});
@@ -243,8 +249,8 @@ bool Core::EvictFor(uint64_t block_bytes) {
   }
   for (const EvictionEntry& entry : pinned) evictable_.PushAgain(entry);
   if (freed) return true;
-  for (size_t i = 0; i < pinned.size() && i < kWantedLimit; ++i) {
-    const uint32_t slot = pinned[i].slot;
+  for (const EvictionEntry& entry : pinned) {
+    const uint32_t slot = entry.slot;
     slots_.MarkWanted(slot);
     infos_[slot].wanted = true;
     if (infos_[slot].holds == 0 && !IsPinned(slot)) freed = true;  // it went just now
@@ -252,38 +258,60 @@ bool Core::EvictFor(uint64_t block_bytes) {
   return freed;
 }
 
+// Answers one who waits, if there is room for it by now. False: it goes on waiting.
+bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
+  const auto refuse = [&](AnswerCode code, uint64_t detail) {
+    ForgetRequest(waiter.row, waiter.request);
+    Answer(waiter.row, waiter.request, code, detail);
+    return true;
+  };
+  if (!MayEverFit(waiter.block_bytes)) {
+    return refuse(AnswerCode::kTooLarge, allocator_.total_bytes());
+  }
+  if (waiter.reserve && (Find(waiter.id).has_value() || reserved_.contains(waiter.id))) {
+    return refuse(AnswerCode::kAlreadyExists, 0);
+  }
+  const std::optional<uint32_t> slot = evicting == Evicting::kAllowed
+                                           ? TakeLeaseEvicting(waiter.row, waiter.block_bytes)
+                                           : TakeLease(waiter.row, waiter.block_bytes);
+  if (!slot) return false;
+  ForgetRequest(waiter.row, waiter.request);
+  if (waiter.reserve) {
+    GrantReserved(waiter.row, waiter.request, waiter.id, *slot);
+    return true;
+  }
+  Completion grant{};
+  grant.op = CompletionOp::kGrant;
+  grant.request = waiter.request;
+  grant.count = 1;
+  grant.grant.block_bytes = waiter.block_bytes;
+  grant.grant.leases[0] =
+      GrantedLease::Make(*slot, slots_.Generation(*slot), leases_[*slot].offset);
+  Complete(waiter.row, grant);
+  return true;
+}
+
 void Core::ServeRoomWaiters() {
   room_changed_ = false;
   while (!room_waiters_.empty()) {
-    const RoomWaiter waiter = room_waiters_.front();
-    if (!MayEverFit(waiter.block_bytes)) {
-      ForgetRequest(waiter.row, waiter.request);
-      Answer(waiter.row, waiter.request, AnswerCode::kTooLarge, allocator_.total_bytes());
-      continue;
-    }
-    if (waiter.reserve && (Find(waiter.id).has_value() || reserved_.contains(waiter.id))) {
-      ForgetRequest(waiter.row, waiter.request);
-      Answer(waiter.row, waiter.request, AnswerCode::kAlreadyExists);
-      continue;
-    }
-    const std::optional<uint32_t> slot = TakeLeaseEvicting(waiter.row, waiter.block_bytes);
-    if (!slot) {
-      AskForLeases();
-      return;
-    }
-    ForgetRequest(waiter.row, waiter.request);
-    if (waiter.reserve) {
-      GrantReserved(waiter.row, waiter.request, waiter.id, *slot);
-    } else {
-      Completion grant{};
-      grant.op = CompletionOp::kGrant;
-      grant.request = waiter.request;
-      grant.count = 1;
-      grant.grant.block_bytes = waiter.block_bytes;
-      grant.grant.leases[0] =
-          GrantedLease::Make(*slot, slots_.Generation(*slot), leases_[*slot].offset);
-      Complete(waiter.row, grant);
-    }
+    const RoomWaiter first = room_waiters_.front();
+    if (!ServeRoomWaiter(first, Evicting::kAllowed)) break;
+  }
+  if (room_waiters_.empty()) return;
+  AskForLeases();
+  // Nobody takes bytes that the first in line waits for. But when enough are free and only
+  // lie apart, holding the others up would not help it, and a single large creator would
+  // stop all small ones until its deadline.
+  const uint64_t first_needs = room_waiters_.front().block_bytes;
+  uint64_t refused_bytes = ~uint64_t{0};
+  for (size_t i = 1; i < room_waiters_.size();) {
+    const RoomWaiter waiter = room_waiters_[i];
+    if (allocator_.free_bytes() < first_needs + 64) return;
+    const bool may_fit = waiter.block_bytes < refused_bytes &&
+                         waiter.block_bytes <= allocator_.free_bytes() - first_needs;
+    if (may_fit && ServeRoomWaiter(waiter, Evicting::kNo)) continue;  // i is the next now
+    refused_bytes = std::min(refused_bytes, waiter.block_bytes);
+    ++i;
   }
 }
 

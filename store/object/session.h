@@ -18,8 +18,9 @@ using SessionRow = uint32_t;
 
 // A request that waits for its answer.
 struct PendingRequest {
-  enum class Kind { kGet, kRoom } kind;
-  ObjectId id;  // of a get, or of a reservation
+  // kDeferred: a get, contains or delete that waits for the other rings to be drained.
+  enum class Kind { kDeferred, kGet, kRoom } kind;
+  ObjectId id;  // what was asked for, or is to be reserved
 };
 
 struct CoreSession {

@@ -1,6 +1,7 @@
 // Formatting and attaching of the index segment.
 #include "store/shm/index_segment.h"
 
+#include <algorithm>
 #include <bit>
 #include <new>
 
@@ -12,7 +13,7 @@ namespace penstock {
 IndexGeometry IndexGeometry::For(uint32_t capacity) {
   IndexGeometry geometry;
   geometry.capacity = capacity;
-  geometry.bucket_count = std::bit_ceil(capacity * 2 / kBucketWords + 1);
+  geometry.bucket_count = std::bit_ceil(std::max(capacity / 2, 2u));
   geometry.slots_offset = kHugePageBytes;
   geometry.buckets_offset = geometry.slots_offset +
                             RoundUp(uint64_t{capacity} * sizeof(Slot), kHugePageBytes);

@@ -16,7 +16,8 @@ struct IndexGeometry {
   uint64_t buckets_offset = 0;
   uint64_t total_bytes = 0;
 
-  // At most half of the bucket words are used when every slot is.
+  // At most a quarter of the bucket words are used when every slot is, since ids come in
+  // fours (ObjectId::Hash).
   static IndexGeometry For(uint32_t capacity);
 };
 

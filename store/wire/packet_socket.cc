@@ -1,6 +1,7 @@
 // sendmsg and recvmsg with SCM_RIGHTS.
 #include "store/wire/packet_socket.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +16,9 @@
 
 namespace penstock {
 namespace {
+
+// A daemon that is starting, or that the host is slow to run, gets this long to answer.
+constexpr int kAnswerPatience_ms = 10'000;
 
 absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address{};
@@ -97,9 +101,13 @@ absl::StatusOr<Packet> ReceivePacket(int fd) {
   message.msg_control = control.data();
   message.msg_controllen = control.size();
   ssize_t got;
+  bool was_reset = false;
   do {
     got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
+    // The other side closed with words of ours unread, which Linux says once, before it
+    // hands out what that side had sent.
+  } while (got < 0 &&
+           (errno == EINTR || (errno == ECONNRESET && !std::exchange(was_reset, true))));
   if (got < 0) return ErrnoStatus(errno, "receiving a control message");
   packet.bytes.resize(static_cast<size_t>(got));
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
@@ -118,6 +126,26 @@ absl::StatusOr<Packet> ReceivePacket(int fd) {
                     "descriptors", kMaxPacketBytes, kMaxPacketFds));
   }
   return packet;
+}
+
+absl::StatusOr<Packet> ReceivePacketWithin(int fd, int timeout_ms) {
+  pollfd item{fd, POLLIN, 0};
+  int ready;
+  do {
+    ready = poll(&item, 1, timeout_ms);
+  } while (ready < 0 && errno == EINTR);
+  if (ready > 0) return ReceivePacket(fd);
+  return absl::DeadlineExceededError(
+      fmt::format("the daemon did not answer within {} s: is it stopped?", timeout_ms / 1000));
+}
+
+absl::StatusOr<Packet> AskDaemon(int fd, std::span<const std::string> packets) {
+  for (const std::string& packet : packets) {
+    const absl::Status sent = SendPacket(fd, packet);
+    if (absl::IsUnavailable(sent)) break;
+    PENSTOCK_RETURN_IF_ERROR(sent);
+  }
+  return ReceivePacketWithin(fd, kAnswerPatience_ms);
 }
 
 }  // namespace penstock

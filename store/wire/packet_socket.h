@@ -47,6 +47,12 @@ absl::StatusOr<UniqueFd> ConnectTo(const std::string& path);
 absl::Status SendPacket(int fd, std::string_view bytes, std::span<const int> fds = {});
 // Receives one packet. Unavailable when a non-blocking socket has none.
 absl::StatusOr<Packet> ReceivePacket(int fd);
+// The same, waiting for it. DeadlineExceeded after `timeout_ms`.
+absl::StatusOr<Packet> ReceivePacketWithin(int fd, int timeout_ms);
+
+// A client's first words: sends `packets` and waits for the answer. A daemon that refuses
+// may have closed before it read them all; its answer is what the caller gets.
+absl::StatusOr<Packet> AskDaemon(int fd, std::span<const std::string> packets);
 
 }  // namespace penstock
 

@@ -2,6 +2,7 @@
 #ifndef PENSTOCK_OBJECT_VIEW_H_
 #define PENSTOCK_OBJECT_VIEW_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -16,7 +17,9 @@ namespace penstock {
 
 namespace internal {
 class Session;
-}
+// Counts forks; the library's own, read here only to keep data() free of calls.
+extern std::atomic<uint64_t> g_fork_generation;
+}  // namespace internal
 
 // Move-only: letting it go is the release (one store, one fence, no system call unless
 // the object was deleted or evicted meanwhile).
@@ -71,11 +74,15 @@ class ObjectView {
     uint32_t metadata_size = 0;
     uint32_t type_tag = 0;
     ObjectId id;
+    uint64_t fork_generation = 0;  // of the process that may use the view
   };
   ObjectView(internal::Session* session, const Facts& facts)
       : session_(session), facts_(facts) {}
 
-  bool Usable() const;
+  bool Usable() const {
+    return session_ != nullptr && facts_.fork_generation == internal::g_fork_generation.load(
+                                                                std::memory_order_relaxed);
+  }
 
   internal::Session* session_ = nullptr;  // null: holds nothing
   Facts facts_;

@@ -46,17 +46,21 @@ struct ObjectId {
   friend bool operator==(const ObjectId&, const ObjectId&) = default;
   friend auto operator<=>(const ObjectId&, const ObjectId&) = default;
 
-  // Mixes all 192 bits into 64. Used by the shared hash table, so it is part of the
-  // index layout: changing it bumps kIndexLayoutVersion.
+  // Mixes all 192 bits into 64: the low half chooses a bucket of the shared hash table, the
+  // high half is the tag kept there. Four successive ids of one session share their low
+  // half and so a cache line of the table: 10,000 objects then need 160 KB of it and not
+  // 640, which is the difference between the second and the third level of cache. Part of
+  // the index layout: changing it bumps kIndexLayoutVersion.
   uint64_t Hash() const {
-    const internal::Uint128 product =
-        static_cast<internal::Uint128>(sequence ^ 0x9e3779b97f4a7c15ULL) *
-        ((session ^ (home << 1) ^ 0xa0761d6478bd642fULL) | 1);
-    const uint64_t folded =
-        static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-    const internal::Uint128 again =
-        static_cast<internal::Uint128>(folded ^ home) * 0xe7037ed1a0b428dbULL;
-    return static_cast<uint64_t>(again) ^ static_cast<uint64_t>(again >> 64);
+    const uint64_t multiplier = ((session * 0x9e3779b97f4a7c15ULL) ^ home) | 1;
+    const auto product =
+        static_cast<internal::Uint128>((sequence >> 2) ^ 0xe7037ed1a0b428dbULL) * multiplier;
+    const uint64_t low = static_cast<uint64_t>(product);
+    const uint64_t high = static_cast<uint64_t>(product >> 64);
+    // The upper bits of a product depend on all bits below them.
+    const uint64_t bucket = (low >> 32) ^ (high & 0xffffffff);
+    const uint64_t tag = static_cast<uint32_t>(high ^ low) + (sequence & 3) * 0x9e3779b1ULL;
+    return (tag << 32) | bucket;
   }
 
   template <typename H>

@@ -118,7 +118,10 @@ absl::StatusOr<ArrayShape> ArrayShape::Decode(std::span<const std::byte> metadat
   described.dtype = static_cast<DType>(metadata[5]);
   const auto element = static_cast<int64_t>(BytesOf(described.dtype));
   const auto dimensions = static_cast<size_t>(metadata[6]);
-  if (element == 0) return Wrong(fmt::format("unknown dtype {}", static_cast<unsigned>(metadata[5])));
+  if (element == 0) {
+    return Wrong(fmt::format("unknown dtype {}", static_cast<unsigned>(metadata[5])));
+  }
+  if (metadata[7] != std::byte{0}) return Wrong("a reserved byte that is not zero");
   if (dimensions > kMostDimensions || metadata.size() != kHeaderBytes + 16 * dimensions) {
     return Wrong(fmt::format("{} dimensions in {} bytes", dimensions, metadata.size()));
   }
@@ -129,8 +132,10 @@ absl::StatusOr<ArrayShape> ArrayShape::Decode(std::span<const std::byte> metadat
     std::memcpy(described.strides.data(), metadata.data() + kHeaderBytes + 8 * dimensions,
                 8 * dimensions);
   }
-  // The last byte of the last element must lie inside the payload.
+  // The last byte of the last element must lie inside the payload, and the elements must
+  // be countable: with a stride of 0 many of them need no payload.
   int64_t end = element;
+  int64_t count = 1;
   bool empty = false;
   for (size_t i = 0; i < dimensions; ++i) {
     const int64_t extent = described.shape[i];
@@ -138,7 +143,8 @@ absl::StatusOr<ArrayShape> ArrayShape::Decode(std::span<const std::byte> metadat
     int64_t reach = 0;
     if (extent < 0 || stride < 0 || stride % element != 0 ||
         __builtin_mul_overflow(std::max<int64_t>(extent, 1) - 1, stride, &reach) ||
-        __builtin_add_overflow(end, reach, &end)) {
+        __builtin_add_overflow(end, reach, &end) ||
+        __builtin_mul_overflow(count, std::max<int64_t>(extent, 1), &count)) {
       return Wrong(fmt::format("dimension {} has extent {} and stride {}", i, extent, stride));
     }
     empty |= extent == 0;

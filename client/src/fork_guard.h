@@ -13,9 +13,7 @@ namespace penstock::internal {
 // g_fork_generation (penstock/object_view.h) grows by one in the child at each fork.
 // Relaxed: a fork is ordered with everything.
 
-inline uint64_t ForkGeneration() {
-  return g_fork_generation.load(std::memory_order_relaxed);
-}
+inline uint64_t ForkGeneration() { return CurrentForkGeneration(); }
 
 // Starts counting; called before the first session is opened.
 void WatchForks();

@@ -31,14 +31,16 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
       return absl::NotFoundError(
           fmt::format("object {} is not here: wait for it with a deadline", id.ToHex()));
     case AnswerCode::kDeleted:
-      return absl::NotFoundError(fmt::format("object {} was deleted", id.ToHex()));
+      return absl::NotFoundError(fmt::format(
+          "object {} was deleted: make it again under a new id", id.ToHex()));
     case AnswerCode::kEvicted:
       return absl::NotFoundError(fmt::format(
           "object {} was evicted to make room: it was created as evictable, make it again",
           id.ToHex()));
     case AnswerCode::kMakerDied:
       return absl::AbortedError(fmt::format(
-          "object {} will not come: its maker's session ended and it is not here",
+          "object {} will not come: its maker's session ended and it is not here; make it "
+          "again under a new id",
           id.ToHex()));
     case AnswerCode::kAlreadyExists:
       return AlreadyExistsStatus(id);
@@ -62,7 +64,8 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
           "this client waits for too many objects at once: wait for fewer at a time");
     case AnswerCode::kOtherStore:
       return absl::NotFoundError(fmt::format(
-          "object {} belongs to another store, or to this one before its daemon died",
+          "object {} belongs to another store, or to this one before its daemon died: "
+          "connect to that store, or make it again under a new id",
           id.ToHex()));
   }
   return absl::InternalError(fmt::format("the daemon answered with the unknown code {}: use "
@@ -76,9 +79,14 @@ absl::Status AlreadyExistsStatus(const ObjectId& id) {
       id.ToHex()));
 }
 
+absl::Status NilIdStatus() {
+  return absl::InvalidArgumentError("the nil id names no object: use NextId or FromName");
+}
+
 absl::Status DeadlineStatus(const ObjectId& id) {
-  return absl::DeadlineExceededError(
-      fmt::format("object {} was not sealed within the deadline", id.ToHex()));
+  return absl::DeadlineExceededError(fmt::format(
+      "object {} was not sealed within the deadline: look at its maker, or give a longer "
+      "deadline", id.ToHex()));
 }
 
 }  // namespace penstock::internal

@@ -13,6 +13,7 @@ namespace penstock::internal {
 absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64_t bytes);
 
 absl::Status AlreadyExistsStatus(const ObjectId& id);
+absl::Status NilIdStatus();
 absl::Status DeadlineStatus(const ObjectId& id);
 
 }  // namespace penstock::internal

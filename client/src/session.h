@@ -82,6 +82,8 @@ class Session {
   void Die(absl::Status why);
   void ReturnLeasesAhead();
 
+  class LookAhead;
+
   bool AcceptPinned(uint32_t slot, const ObjectId& id);
   bool GetUnpublished(const ObjectId& id, ObjectView& view);
   absl::StatusOr<ObjectView> TakeAnswer(const Completion& answer, const ObjectId& id);

@@ -70,9 +70,7 @@ absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& opti
     }
   } else {
     id = *options.id;
-    if (id.IsNil()) {
-      return absl::InvalidArgumentError("the nil id names no object: use NextId or FromName");
-    }
+    if (id.IsNil()) return NilIdStatus();
     PENSTOCK_ASSIGN_OR_RETURN(lease, WaitForLease(block_bytes, options, &id));
   }
   Builder builder;

@@ -62,14 +62,68 @@ absl::StatusOr<ObjectView> Session::TakeAnswer(const Completion& answer, const O
                            object.type_tag, id, fork_generation_});
 }
 
+// Brings what the gets of a long list will touch into the cache before they come to it:
+// the bucket, then the slot and the pin word, then the payload's first line. Each look-up
+// alone waits for three misses in a row; here those of many are under way together. What is
+// read here is a hint and never believed.
+class Session::LookAhead {
+ public:
+  LookAhead(const Session& session, std::span<const ObjectId> ids)
+      : session_(session), ids_(ids) {
+    for (size_t i = 0; i < kBucketAhead && i < ids.size(); ++i) FetchBucket(i);
+    for (size_t i = 0; i < kSlotAhead && i < ids.size(); ++i) FetchSlot(i);
+  }
+  void Step(size_t i) {
+    if (i + kBucketAhead < ids_.size()) FetchBucket(i + kBucketAhead);
+    if (i + kSlotAhead < ids_.size()) FetchSlot(i + kSlotAhead);
+    if (i + kPayloadAhead < ids_.size()) FetchPayload(i + kPayloadAhead);
+  }
+
+ private:
+  static constexpr size_t kBucketAhead = 24;
+  static constexpr size_t kSlotAhead = 16;
+  static constexpr size_t kPayloadAhead = 8;
+  static constexpr size_t kRemembered = 32;  // a power of two above kBucketAhead
+
+  void FetchBucket(size_t i) {
+    const uint64_t hash = ids_[i].Hash();
+    hashes_[i % kRemembered] = hash;
+    const IndexSegment& index = session_.index_;
+    __builtin_prefetch(&index.bucket(static_cast<uint32_t>(hash) & index.bucket_mask()));
+  }
+  void FetchSlot(size_t i) {
+    uint32_t found = 0;
+    ForEachCandidate(session_.index_, hashes_[i % kRemembered], [&](uint32_t slot) {
+      found = slot;
+      return true;
+    });
+    slots_[i % kRemembered] = found;
+    __builtin_prefetch(&session_.index_.slot(found));
+    session_.pins_.Prefetch(found);
+  }
+  void FetchPayload(size_t i) {
+    __builtin_prefetch(session_.arena_ +
+                       session_.index_.slot(slots_[i % kRemembered]).offset);
+  }
+
+  const Session& session_;
+  const std::span<const ObjectId> ids_;
+  uint64_t hashes_[kRemembered];
+  uint32_t slots_[kRemembered];
+};
+
 std::vector<absl::StatusOr<ObjectView>> Session::GetMany(std::span<const ObjectId> ids,
                                                          absl::Duration deadline) {
   const bool no_wait = deadline <= absl::ZeroDuration();
   std::vector<absl::StatusOr<ObjectView>> outcomes(ids.size());
   std::vector<size_t> missing;
+  LookAhead ahead(*this, ids);
   for (size_t i = 0; i < ids.size(); ++i) {
+    ahead.Step(i);
     outcomes[i].emplace();
-    if (!GetLocal(ids[i], *outcomes[i]) && !GetUnpublished(ids[i], *outcomes[i])) {
+    if (ids[i].IsNil()) {
+      outcomes[i] = NilIdStatus();  // nobody could ever seal it
+    } else if (!GetLocal(ids[i], *outcomes[i]) && !GetUnpublished(ids[i], *outcomes[i])) {
       missing.push_back(i);
     }
   }
@@ -131,6 +185,7 @@ absl::StatusOr<bool> Session::Contains(const ObjectId& id) {
   record.op = SubmissionOp::kContains;
   record.id = id;
   PENSTOCK_ASSIGN_OR_RETURN(const Completion answer, Ask(record, kNever));
+  PENSTOCK_RETURN_IF_ERROR(StatusOfAnswer(answer, id, 0));
   return answer.detail[0] == 1;
 }
 

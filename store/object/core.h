@@ -150,6 +150,8 @@ class Core {
   bool HandleReserve(SessionRow row, const Submission& record);
   std::optional<uint32_t> TakeLease(SessionRow row, uint64_t block_bytes);
   std::optional<uint32_t> TakeLeaseEvicting(SessionRow row, uint64_t block_bytes);
+  bool MayOvertake(uint64_t block_bytes) const;
+  std::optional<uint32_t> TakeLeaseInTurn(SessionRow row, uint64_t block_bytes);
   uint32_t GrantMany(SessionRow row, uint32_t request, uint64_t block_bytes, uint32_t count);
   void GrantReserved(SessionRow row, uint32_t request, const ObjectId& id, uint32_t slot);
   void ReturnLease(SessionRow row, uint32_t slot);

@@ -43,11 +43,7 @@ bool Core::HandleLease(SessionRow row, const Submission& record) {
     Answer(row, record.request, AnswerCode::kTooLarge, allocator_.total_bytes());
     return true;
   }
-  // First come, first served: nobody overtakes those who wait already.
-  if (room_waiters_.empty() &&
-      GrantMany(row, record.request, block_bytes, std::max(ahead, 1u)) > 0) {
-    return true;
-  }
+  if (GrantMany(row, record.request, block_bytes, std::max(ahead, 1u)) > 0) return true;
   if (session.requests.size() >= limits_.max_requests_per_session) {
     Answer(row, record.request, AnswerCode::kTooManyRequests);
     return true;
@@ -90,11 +86,9 @@ bool Core::HandleReserve(SessionRow row, const Submission& record) {
     Answer(row, record.request, AnswerCode::kTooLarge, allocator_.total_bytes());
     return true;
   }
-  if (room_waiters_.empty()) {
-    if (const auto slot = TakeLeaseEvicting(row, block_bytes)) {
-      GrantReserved(row, record.request, record.id, *slot);
-      return true;
-    }
+  if (const auto slot = TakeLeaseInTurn(row, block_bytes)) {
+    GrantReserved(row, record.request, record.id, *slot);
+    return true;
   }
   if (session.requests.size() >= limits_.max_requests_per_session) {
     Answer(row, record.request, AnswerCode::kTooManyRequests);
@@ -141,6 +135,19 @@ std::optional<uint32_t> Core::TakeLeaseEvicting(SessionRow row, uint64_t block_b
   return std::nullopt;
 }
 
+// First come, first served: nobody takes bytes that the first in line waits for. But when
+// enough are free for both, and only lie apart, holding others up would not help it, and a
+// single large creator would stop all small ones until its deadline.
+bool Core::MayOvertake(uint64_t block_bytes) const {
+  return room_waiters_.empty() ||
+         allocator_.free_bytes() >= room_waiters_.front().block_bytes + block_bytes;
+}
+
+std::optional<uint32_t> Core::TakeLeaseInTurn(SessionRow row, uint64_t block_bytes) {
+  if (room_waiters_.empty()) return TakeLeaseEvicting(row, block_bytes);
+  return MayOvertake(block_bytes) ? TakeLease(row, block_bytes) : std::nullopt;
+}
+
 // Grants up to `count` leases, evicting only for the first. How many were granted.
 uint32_t Core::GrantMany(SessionRow row, uint32_t request, uint64_t block_bytes,
                          uint32_t count) {
@@ -150,9 +157,9 @@ uint32_t Core::GrantMany(SessionRow row, uint32_t request, uint64_t block_bytes,
   grant.grant.block_bytes = block_bytes;
   uint32_t granted = 0;
   while (granted < count) {
-    const bool may_evict = granted == 0 && request != 0;
+    const bool is_asked_for = granted == 0 && request != 0;
     const std::optional<uint32_t> slot =
-        may_evict ? TakeLeaseEvicting(row, block_bytes) : TakeLease(row, block_bytes);
+        is_asked_for ? TakeLeaseInTurn(row, block_bytes) : TakeLease(row, block_bytes);
     if (!slot) break;
     grant.grant.leases[grant.count++] =
         GrantedLease::Make(*slot, slots_.Generation(*slot), leases_[*slot].offset);
@@ -299,16 +306,12 @@ void Core::ServeRoomWaiters() {
   }
   if (room_waiters_.empty()) return;
   AskForLeases();
-  // Nobody takes bytes that the first in line waits for. But when enough are free and only
-  // lie apart, holding the others up would not help it, and a single large creator would
-  // stop all small ones until its deadline.
-  const uint64_t first_needs = room_waiters_.front().block_bytes;
+  // The others; whoever asks for no less than one who was refused need not be tried.
   uint64_t refused_bytes = ~uint64_t{0};
-  for (size_t i = 1; i < room_waiters_.size();) {
+  for (size_t i = 1; i < room_waiters_.size() && MayOvertake(64);) {
     const RoomWaiter waiter = room_waiters_[i];
-    if (allocator_.free_bytes() < first_needs + 64) return;
-    const bool may_fit = waiter.block_bytes < refused_bytes &&
-                         waiter.block_bytes <= allocator_.free_bytes() - first_needs;
+    const bool may_fit =
+        waiter.block_bytes < refused_bytes && MayOvertake(waiter.block_bytes);
     if (may_fit && ServeRoomWaiter(waiter, Evicting::kNo)) continue;  // i is the next now
     refused_bytes = std::min(refused_bytes, waiter.block_bytes);
     ++i;

@@ -17,12 +17,12 @@ class Graveyard {
   Graveyard() : graves_(kGraves) {}
 
   void Bury(uint64_t hash, AnswerCode cause) {
-    graves_[hash % kGraves] = (hash & ~kCauseMask) | static_cast<uint64_t>(cause);
+    graves_[GraveOf(hash)] = (hash & ~kCauseMask) | static_cast<uint64_t>(cause);
   }
   // kOk when nothing is known. 56 bits of the hash are compared; a false match needs two
   // ids of 2^56 that also share a grave.
   AnswerCode CauseOf(uint64_t hash) const {
-    const uint64_t grave = graves_[hash % kGraves];
+    const uint64_t grave = graves_[GraveOf(hash)];
     if (grave == 0 || ((grave ^ hash) & ~kCauseMask) != 0) return AnswerCode::kOk;
     return static_cast<AnswerCode>(grave & kCauseMask);
   }
@@ -30,6 +30,11 @@ class Graveyard {
  private:
   static constexpr uint64_t kGraves = 1 << 16;
   static constexpr uint64_t kCauseMask = 0xff;
+
+  // Both halves: four successive ids of a session share the low one (ObjectId::Hash) and
+  // would lie in one grave.
+  static uint64_t GraveOf(uint64_t hash) { return (hash ^ (hash >> 32)) % kGraves; }
+
   std::vector<uint64_t> graves_;
 };
 

@@ -38,10 +38,17 @@ class HashIndex {
  public:
   explicit HashIndex(IndexSegment index) : index_(index) {}
 
-  // False when both buckets are full: the caller keeps the id in its overflow table.
+  // False when both buckets are full: the caller keeps the id in its overflow table, where
+  // no client finds it without asking. Ids come in fours that share their first bucket
+  // (ObjectId::Hash); filling it to the brim before the second would leave two of 10,000
+  // ids homeless, moving on to the emptier one from six words on leaves none of 2^20.
   bool Insert(uint64_t hash, uint32_t slot) {
     const uint32_t tag = static_cast<uint32_t>(hash >> 32);
-    std::atomic<uint64_t>* const word = FindWord(hash, 0);
+    const uint32_t first = static_cast<uint32_t>(hash) & index_.bucket_mask();
+    const uint32_t second = (first ^ (tag | 1)) & index_.bucket_mask();
+    const int used = WordsUsed(first);
+    const bool spread = used >= kEnoughInFirst && WordsUsed(second) < used;
+    std::atomic<uint64_t>* const word = FindWordIn(spread ? second : first, tag, 0);
     if (word == nullptr) return false;
     word->store((uint64_t{tag} << 32) | (slot + 1), std::memory_order_release);
     return true;
@@ -57,18 +64,31 @@ class HashIndex {
   }
 
  private:
+  static constexpr int kEnoughInFirst = 6;
+
+  int WordsUsed(uint32_t bucket) const {
+    int used = 0;
+    for (const auto& word : index_.bucket(bucket).words) {
+      used += word.load(std::memory_order_relaxed) != 0;
+    }
+    return used;
+  }
+
+  std::atomic<uint64_t>* FindWordIn(uint32_t bucket, uint32_t tag, uint64_t wanted) {
+    Bucket& words = index_.bucket(bucket);
+    for (uint32_t i = 0; i < kBucketWords; ++i) {
+      std::atomic<uint64_t>& word = words.words[(tag + i) % kBucketWords];
+      if (word.load(std::memory_order_relaxed) == wanted) return &word;
+    }
+    return nullptr;
+  }
+
   std::atomic<uint64_t>* FindWord(uint64_t hash, uint64_t wanted) {
     const uint32_t tag = static_cast<uint32_t>(hash >> 32);
     const uint32_t first = static_cast<uint32_t>(hash) & index_.bucket_mask();
     const uint32_t second = (first ^ (tag | 1)) & index_.bucket_mask();
-    for (const uint32_t bucket_index : {first, second}) {
-      Bucket& bucket = index_.bucket(bucket_index);
-      for (uint32_t i = 0; i < kBucketWords; ++i) {
-        std::atomic<uint64_t>& word = bucket.words[(tag + i) % kBucketWords];
-        if (word.load(std::memory_order_relaxed) == wanted) return &word;
-      }
-    }
-    return nullptr;
+    std::atomic<uint64_t>* const word = FindWordIn(first, tag, wanted);
+    return word != nullptr ? word : FindWordIn(second, tag, wanted);
   }
 
   IndexSegment index_;

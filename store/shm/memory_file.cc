@@ -35,7 +35,8 @@ absl::StatusOr<MemoryFile> MemoryFile::Create(std::string_view name, uint64_t by
   if (fchmod(fd.get(), 0600) != 0 ||
       ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0 ||
       fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
-    return ErrnoStatus(errno, fmt::format("sizing and sealing {} to {}", label, FormatBytes(bytes)));
+    return ErrnoStatus(errno,
+                       fmt::format("sizing and sealing {} to {}", label, FormatBytes(bytes)));
   }
   return MemoryFile(std::move(fd), bytes);
 }

@@ -2,8 +2,8 @@
 #include <iostream>
 #include <numeric>
 
-#include "penstock/array.h"
-#include "penstock/client.h"
+#include <penstock/array.h>
+#include <penstock/client.h>
 
 int main() {
   auto client = penstock::Client::Connect();  // to this node's penstockd

@@ -14,6 +14,7 @@
 #include <sstream>
 
 #include "absl/time/clock.h"
+#include "store/base/store_directory.h"
 
 namespace penstock::testing {
 namespace {
@@ -63,42 +64,73 @@ TempDir::~TempDir() {
   std::filesystem::remove_all(path_, ignored);
 }
 
-TestDaemon::TestDaemon(std::vector<std::string> args) : log_path_(dir_.path() + "/log") {
-  std::vector<std::string> arguments = {ProgramPath("penstockd"), "--dir", dir_.path()};
+TestDaemon::TestDaemon(std::vector<std::string> args)
+    : log_path_(dir_.path() + "/log"),
+      arguments_{ProgramPath("penstockd"), "--dir", dir_.path()} {
   const char* const pages = getenv("PENSTOCK_TEST_HUGE_PAGES");
   if (pages != nullptr && std::find(args.begin(), args.end(), "--huge-pages") == args.end()) {
-    arguments.insert(arguments.end(), {"--huge-pages", pages});
+    arguments_.insert(arguments_.end(), {"--huge-pages", pages});
   }
-  arguments.insert(arguments.end(), args.begin(), args.end());
-  keeper_pid_ = Spawn(arguments, log_path_);
+  arguments_.insert(arguments_.end(), args.begin(), args.end());
+  Restart();
+}
+
+TestDaemon::~TestDaemon() { Stop(); }
+
+void TestDaemon::Restart() {
+  keeper_pid_ = Spawn(arguments_, log_path_);
   if (keeper_pid_ < 0) Fail("fork");
   if (!Eventually([this] { return QueryStatus(dir()).ok(); })) {
     Fail("penstockd does not answer: " + Output());
   }
 }
 
-TestDaemon::~TestDaemon() { Stop(); }
-
 int TestDaemon::Stop() {
-  if (keeper_pid_ < 0) return -1;
-  kill(keeper_pid_, SIGTERM);
-  int wait_status = 0;
-  const bool ended = Eventually(
-      [&] { return waitpid(keeper_pid_, &wait_status, WNOHANG) == keeper_pid_; },
-      absl::Seconds(10));
-  if (!ended) {
-    kill(keeper_pid_, SIGKILL);
-    waitpid(keeper_pid_, &wait_status, 0);
+  int exit_code = -1;
+  if (keeper_pid_ > 0) {
+    kill(keeper_pid_, SIGTERM);
+    int wait_status = 0;
+    const bool ended = Eventually(
+        [&] { return waitpid(keeper_pid_, &wait_status, WNOHANG) == keeper_pid_; },
+        absl::Seconds(20));
+    if (!ended) {
+      kill(keeper_pid_, SIGKILL);
+      waitpid(keeper_pid_, &wait_status, 0);
+    }
+    keeper_pid_ = -1;
+    exit_code = ExitCode(wait_status);
   }
-  keeper_pid_ = -1;
   // A test may have killed the keeper; its successor is the daemon's child.
-  if (const auto status = QueryStatus(dir()); status.ok()) {
-    std::ifstream lock(dir() + "/penstockd.lock");
-    pid_t successor = 0;
-    if (lock >> successor && successor > 0) kill(successor, SIGTERM);
-    Eventually([this] { return !QueryStatus(dir()).ok(); }, absl::Seconds(10));
+  if (QueryStatus(dir()).ok()) {
+    if (const pid_t successor = LockHolder(); successor > 0) kill(successor, SIGTERM);
+    Eventually([this] { return !QueryStatus(dir()).ok(); }, absl::Seconds(20));
   }
-  return ExitCode(wait_status);
+  return exit_code;
+}
+
+pid_t TestDaemon::LockHolder() const {
+  std::ifstream lock(LockPath(dir()));
+  pid_t holder = 0;
+  lock >> holder;
+  return holder;
+}
+
+void TestDaemon::KillKeeper() {
+  kill(keeper_pid_, SIGKILL);
+  WaitForKeeper();
+}
+
+void TestDaemon::KillBoth() {
+  const pid_t daemon = daemon_pid();
+  kill(keeper_pid_, SIGSTOP);  // or it would start another daemon
+  kill(daemon, SIGKILL);
+  KillKeeper();
+}
+
+int TestDaemon::WaitForKeeper() {
+  const int exit_code = WaitForChild(keeper_pid_);
+  keeper_pid_ = -1;
+  return exit_code;
 }
 
 pid_t TestDaemon::daemon_pid() const {

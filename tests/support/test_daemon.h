@@ -44,13 +44,24 @@ class TestDaemon {
   DaemonStatus Status() const;   // likewise
   // Waits until the arena and its huge pages are done.
   void WaitPopulated() const;
-  // Ends it in order and returns the keeper's exit code.
+  // Ends it in order and returns the keeper's exit code (-1: it was gone already).
   int Stop();
+  // The keeper as its lock file tells: the first one, or a successor.
+  pid_t LockHolder() const;
+  // SIGKILL for the keeper alone; the daemon starts a successor.
+  void KillKeeper();
+  // SIGKILL for keeper and daemon together: neither can start the other again.
+  void KillBoth();
+  // Waits for the keeper to end by itself: its exit code.
+  int WaitForKeeper();
+  // Starts penstockd again in the same directory, after KillBoth or WaitForKeeper.
+  void Restart();
   std::string Output() const;    // what it printed so far
 
  private:
   TempDir dir_;
   std::string log_path_;
+  std::vector<std::string> arguments_;
   pid_t keeper_pid_ = -1;
 };
 

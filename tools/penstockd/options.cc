@@ -54,6 +54,7 @@ absl::Status SetNumber(const std::string& name, const std::string& text, uint64_
 
 absl::Status Apply(const std::string& name, const std::string& text, DaemonOptions& options) {
   if (name == "dir") {
+    if (text.empty()) return absl::InvalidArgumentError("dir is empty, it takes a path");
     options.dir = text;
     return absl::OkStatus();
   }
@@ -143,7 +144,8 @@ ParsedOptions ParseOptions(int argc, char** argv) {
   std::map<std::string, std::string> flags;
   app.add_option("--config", config, "TOML file; a flag given as well stands above it")
       ->check(CLI::ExistingFile);
-  app.add_option("--dir", flags["dir"], "directory of the socket (PENSTOCK_DIR, else /run/penstock)");
+  app.add_option("--dir", flags["dir"],
+                 "directory of the socket (PENSTOCK_DIR, else /run/penstock)");
   app.add_option("--memory", flags["memory"],
                  "size of the arena, 4MiB to 4TiB (a quarter of the host's memory)");
   app.add_option("--objects", flags["objects"],

@@ -1,6 +1,7 @@
 // Server: making it, its loop, and what the core asks of it.
 #include "tools/penstockd/server.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -17,8 +18,16 @@ namespace {
 
 // Rounds of about 40 ns each: some 20 us before the daemon sleeps.
 constexpr uint32_t kMostSpinRounds = 512;
-// While busy, sockets are looked at this often (turns).
-constexpr uint32_t kTurnsBetweenPolls = 256;
+// While busy, sockets are looked at this often. By time and not by turns: under load a turn
+// may take a millisecond, and one that only spinning finds counts as well.
+constexpr int64_t kBetweenPolls_ns = 2'000'000;
+
+// The time of the last tick: a few nanoseconds, which every turn can afford.
+int64_t CoarseNowNs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
 
 // Never the same twice, also across hosts: random, and never 0, which names use.
 uint64_t NewIncarnation() { return ObjectId::Random().session | 1; }
@@ -70,7 +79,7 @@ absl::Status Server::Watch(int fd, Reactor::Callback on_ready) {
 }
 
 void Server::Run() {
-  uint32_t turns = 0;
+  int64_t polled_ns = 0;
   while (!stopping_) {
     const bool worked = core_->Turn();
     while (!broken_sockets_.empty()) {
@@ -81,11 +90,11 @@ void Server::Run() {
         reactor_->Remove(fd);
       }
     }
-    if (worked) {
-      if (++turns % kTurnsBetweenPolls == 0) reactor_->Poll(0);
-      continue;
+    if (const int64_t now_ns = CoarseNowNs(); now_ns - polled_ns >= kBetweenPolls_ns) {
+      reactor_->Poll(0);
+      polled_ns = now_ns;
     }
-    SleepUntilNeeded();
+    if (!worked) SleepUntilNeeded();
   }
 }
 

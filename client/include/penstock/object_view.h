@@ -17,8 +17,12 @@ namespace penstock {
 
 namespace internal {
 class Session;
-// Counts forks; the library's own, read here only to keep data() free of calls.
+// Counts forks; the library's own, read here only to keep data() free of calls. Grows by
+// one in the child at each fork. Relaxed: a fork is ordered with everything.
 extern std::atomic<uint64_t> g_fork_generation;
+inline uint64_t CurrentForkGeneration() {
+  return g_fork_generation.load(std::memory_order_relaxed);
+}
 }  // namespace internal
 
 // Move-only: letting it go is the release (one store, one fence, no system call unless
@@ -80,8 +84,7 @@ class ObjectView {
       : session_(session), facts_(facts) {}
 
   bool Usable() const {
-    return session_ != nullptr && facts_.fork_generation == internal::g_fork_generation.load(
-                                                                std::memory_order_relaxed);
+    return session_ != nullptr && facts_.fork_generation == internal::CurrentForkGeneration();
   }
 
   internal::Session* session_ = nullptr;  // null: holds nothing

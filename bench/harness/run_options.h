@@ -1,0 +1,16 @@
+// What every subcommand lets its user choose.
+#ifndef PENSTOCK_BENCH_HARNESS_RUN_OPTIONS_H_
+#define PENSTOCK_BENCH_HARNESS_RUN_OPTIONS_H_
+
+namespace penstock::bench {
+
+struct RunOptions {
+  bool json = false;   // one JSON object on standard output instead of a table
+  bool quick = false;  // smoke test: few pairs, small counts; proves nothing
+  // Longest time for one result; past it a result that has not settled is noisy.
+  double seconds = 180;
+};
+
+}  // namespace penstock::bench
+
+#endif  // PENSTOCK_BENCH_HARNESS_RUN_OPTIONS_H_

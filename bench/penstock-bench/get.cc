@@ -1,0 +1,186 @@
+// penstock-bench get: the get and release of sealed objects that are here.
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "bench/harness/clock.h"
+#include "bench/harness/copy_area.h"
+#include "bench/harness/paired_runner.h"
+#include "bench/harness/pinning.h"
+#include "bench/harness/private_daemon.h"
+#include "bench/penstock-bench/get_worker.h"
+#include "bench/penstock-bench/small_objects.h"
+#include "bench/penstock-bench/subcommands.h"
+#include "store/base/errors.h"
+#include "store/base/units.h"
+
+namespace penstock::bench {
+namespace {
+
+constexpr uint64_t kFewIds = 10'000;
+constexpr uint64_t kManyIds = 1'000'000;
+constexpr uint64_t kManyIdsQuick = 50'000;
+constexpr uint64_t kBatchesOfSample = 50;
+constexpr uint64_t kGetsOfWorker = 1'000'000;  // in one sample
+constexpr uint64_t kGetsOfWorkerQuick = 100'000;
+
+// One observation a batch: nanoseconds of one get and release.
+Series GetRelease(std::string name, Client& client, RandomGets& gets,
+                  Verification& verification,
+                  bool (RandomGets::*run)(Client&, uint64_t) = &RandomGets::Run) {
+  Series series;
+  series.name = name;
+  series.unit = "ns";
+  series.kind = Kind::kLatency;
+  series.take = [&client, &gets, &verification, name, run](Sample& sample) {
+    for (uint64_t i = 0; i < kBatchesOfSample; ++i) {
+      const int64_t start_ns = NowNs();
+      const bool right = (gets.*run)(client, kGetBatch);
+      sample.Add(static_cast<double>(NowNs() - start_ns) / kGetBatch, kGetBatch);
+      if (!right) verification.Fail(name + ": an object was missing or held another word");
+    }
+    return absl::OkStatus();
+  };
+  return series;
+}
+
+// Lets the crew's first members get at the same time, each on a cpu of its own.
+class Workers {
+ public:
+  Workers(Crew& crew, uint64_t gets, Verification& verification)
+      : crew_(crew), gets_(gets), verification_(verification) {}
+
+  void LeaveNote(const std::string& dir, const std::vector<ObjectId>& ids) {
+    auto& note = crew_.shared().note;
+    GetWorkerNote head{};
+    std::snprintf(head.dir, sizeof(head.dir), "%s", dir.c_str());
+    head.ids = ids.size();
+    std::memcpy(note.data(), &head, sizeof(head));
+    std::memcpy(note.data() + sizeof(head), ids.data(), ids.size() * sizeof(ObjectId));
+  }
+
+  // Gets a second of all together, from the first call to the last value read.
+  absl::StatusOr<double> Rate(const std::vector<int>& members) {
+    arrivals_ += members.size();
+    std::vector<Part> parts;
+    for (const int member : members) {
+      Part part{member, GetWorker, {}};
+      part.order.cpu = AllowedCpus()[member];
+      part.order.count = gets_;
+      part.order.extra = arrivals_;
+      parts.push_back(part);
+    }
+    PENSTOCK_ASSIGN_OR_RETURN(const auto answers, crew_.Play(parts));
+    int64_t start_ns = answers[0].start_ns, end_ns = answers[0].end_ns;
+    for (const RoleAnswer& answer : answers) {
+      start_ns = std::min(start_ns, answer.start_ns);
+      end_ns = std::max(end_ns, answer.end_ns);
+      if (!answer.verified) verification_.Fail("a get of several processes was not right");
+    }
+    return static_cast<double>(gets_ * members.size()) * 1e9 /
+           static_cast<double>(end_ns - start_ns);
+  }
+  uint64_t gets() const { return gets_; }
+
+ private:
+  Crew& crew_;
+  uint64_t gets_;
+  Verification& verification_;
+  uint64_t arrivals_ = 0;
+};
+
+absl::Status RunScaling(Workers& workers, const RunOptions& options, Report& report) {
+  Group group;
+  // Each process alone, one after the other, so that both cpus count.
+  Series one{"get_release_ops_per_s_1p", "ops/s", Kind::kRate, nullptr, {}, nullptr};
+  one.take = [&workers](Sample& sample) -> absl::Status {
+    for (const int member : {0, 1}) {
+      PENSTOCK_ASSIGN_OR_RETURN(const double rate, workers.Rate({member}));
+      sample.Add(rate, workers.gets());
+    }
+    return absl::OkStatus();
+  };
+  Series two{"get_release_ops_per_s_2p", "ops/s", Kind::kRate, nullptr, {}, nullptr};
+  two.take = [&workers](Sample& sample) -> absl::Status {
+    PENSTOCK_ASSIGN_OR_RETURN(const double rate, workers.Rate({0, 1}));
+    sample.Add(rate, 2 * workers.gets());
+    return absl::OkStatus();
+  };
+  group.values = {std::move(one), std::move(two)};
+  PENSTOCK_RETURN_IF_ERROR(RunGroup(group, options, report));
+  Result* const both = report.Find("get_release_ops_per_s_2p");
+  both->more["scale"] = both->value / report.Find("get_release_ops_per_s_1p")->value;
+  return absl::OkStatus();
+}
+
+void CheckAll(Client& client, const std::vector<ObjectId>& ids, Report& report) {
+  const absl::Status status = CheckSmallObjects(client, ids);
+  if (!status.ok()) report.verification.Fail(std::string(status.message()));
+}
+
+absl::Status RunFew(Crew& crew, const RunOptions& options, Report& report) {
+  PENSTOCK_ASSIGN_OR_RETURN(const auto daemon, PrivateDaemon::Start({.memory_bytes = 256 * kMiB}));
+  report.host.pages = PagesName(daemon->is_huge());
+  PENSTOCK_ASSIGN_OR_RETURN(Client client, daemon->Connect());
+  std::vector<ObjectId> ids;
+  PENSTOCK_RETURN_IF_ERROR(MakeSmallObjects(client, kFewIds, ids));
+  PENSTOCK_RETURN_IF_ERROR(PinToCpu(AllowedCpus()[0]));
+  RandomGets gets(ids, kFewIds, /*seed=*/42);
+  Group group;
+  group.values.push_back(
+      GetRelease("get_release_1KiB_ns", client, gets, report.verification));
+  PENSTOCK_RETURN_IF_ERROR(RunGroup(group, options, report));
+  if (AllowedCpus().size() > 1) {
+    Workers workers(crew, options.quick ? kGetsOfWorkerQuick : kGetsOfWorker,
+                    report.verification);
+    workers.LeaveNote(daemon->dir(), ids);
+    PENSTOCK_RETURN_IF_ERROR(RunScaling(workers, options, report));
+  } else {
+    report.AddNote("one cpu: how two processes scale was not measured");
+  }
+  CheckAll(client, ids, report);
+  return absl::OkStatus();
+}
+
+absl::Status RunMany(const RunOptions& options, Report& report) {
+  const uint64_t count = options.quick ? kManyIdsQuick : kManyIds;
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const auto daemon,
+      PrivateDaemon::Start({.memory_bytes = RoundUp(count * kSmallBytes * 5 / 4, 64 * kMiB),
+                            .objects = static_cast<uint32_t>(count / 8 * 9)}));
+  PENSTOCK_ASSIGN_OR_RETURN(Client client, daemon->Connect());
+  std::vector<ObjectId> ids;
+  PENSTOCK_RETURN_IF_ERROR(MakeSmallObjects(client, count, ids));
+  PENSTOCK_RETURN_IF_ERROR(PinToCpu(AllowedCpus()[0]));
+  RandomGets gets(ids, count, /*seed=*/43);
+  // Every page of payloads, slots and pins is touched once before.
+  if (!gets.Run(client, count)) report.verification.Fail("one of many objects is not right");
+  Group group;
+  // By GetMany, a thousand ids a call: its look-ahead is what a million ids need. One by
+  // one, each get waits for its own cache misses; that is the second row.
+  for (const auto& [name, run] :
+       {std::pair{"get_release_1M_ids_ns", &RandomGets::RunMany},
+        std::pair{"get_release_1M_ids_one_by_one_ns", &RandomGets::Run}}) {
+    group.values.push_back(GetRelease(name, client, gets, report.verification, run));
+    group.values.back().more["ids"] = count;
+    group.values.back().more["pages"] = PagesName(daemon->is_huge());
+  }
+  PENSTOCK_RETURN_IF_ERROR(RunGroup(group, options, report));
+  CheckAll(client, ids, report);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status RunGet(Crew& crew, const RunOptions& options, Report& report) {
+  report.host.io = "epoll";
+  PENSTOCK_RETURN_IF_ERROR(RunFew(crew, options, report));
+  if (!report.verification.ok()) return absl::OkStatus();
+  return RunMany(options, report);
+}
+
+}  // namespace penstock::bench

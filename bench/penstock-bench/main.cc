@@ -1,0 +1,97 @@
+// penstock-bench: what this host can do, and how close the store comes to it.
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "bench/harness/crew.h"
+#include "bench/harness/interrupt.h"
+#include "bench/harness/report.h"
+#include "bench/harness/run_options.h"
+#include "bench/penstock-bench/first_touch.h"
+#include "bench/penstock-bench/subcommands.h"
+
+namespace {
+
+using penstock::bench::RunOptions;
+using penstock::bench::Subcommand;
+
+struct Entry {
+  const char* name;
+  const char* description;
+  Subcommand run;
+};
+constexpr Entry kEntries[] = {
+    {"floor", "copies, wake-ups and system calls of this machine, without any store",
+     penstock::bench::RunFloor},
+    {"get", "get and release of sealed objects, in one process and in two",
+     penstock::bench::RunGet},
+    {"put", "small objects by the million, large ones against a plain copy",
+     penstock::bench::RunPut},
+    {"handoff", "from a producer to a consumer that waits, against a bare relay",
+     penstock::bench::RunHandoff},
+};
+
+int Fail(const absl::Status& status) {
+  std::cerr << "penstock-bench: " << std::string(status.message()) << "\n";
+  return 1;
+}
+
+int Run(const Entry& entry, const RunOptions& options) {
+  // First of all: the crew is forked while this process has no thread.
+  auto crew = penstock::bench::Crew::Start();
+  if (!crew.ok()) return Fail(crew.status());
+  penstock::bench::CatchInterrupts();
+  penstock::bench::Report report;
+  report.bench = entry.name;
+  report.quick = options.quick;
+  report.host = penstock::bench::DescribeHost();
+  const absl::Status status = entry.run(*crew, options, report);
+  if (!status.ok()) return Fail(status);
+  std::cout << (options.json ? report.ToJson().dump(2) + "\n" : report.ToTable());
+  std::cout.flush();
+  if (!std::cout) return Fail(absl::DataLossError("the report could not be written"));
+  return report.verification.ok() ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Measures what this host can do and what the store makes of it. Floor and result\n"
+      "are sampled alternately in one run; a result marked NOISY proves nothing."};
+  app.set_version_flag("--version", "penstock-bench 0.1.0");
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  penstock-bench floor                  a table of this machine's floors\n"
+      "  penstock-bench put --json             one JSON object on standard output\n"
+      "  penstock-bench get --quick            a smoke test of a few seconds\n"
+      "Run it on an idle machine. Exit status 1: it could not measure, or what it moved\n"
+      "came out wrong.");
+  RunOptions options;
+  for (const Entry& entry : kEntries) {
+    CLI::App* command = app.add_subcommand(entry.name, entry.description);
+    command->add_flag("--json", options.json, "one JSON object instead of a table");
+    command->add_flag("--quick", options.quick, "few samples, small counts: proves nothing");
+    command->add_option("--seconds", options.seconds,
+                        "longest time for one result until it counts as noisy (180)")
+        ->check(CLI::Range(1.0, 3600.0));
+  }
+  penstock::bench::FirstTouchOptions first_touch;
+  CLI::App* fresh = app.add_subcommand(penstock::bench::kFirstTouchCommand)->group("");
+  fresh->add_option("--dir", first_touch.dir)->required();
+  fresh->add_option("--bytes", first_touch.bytes)->required();
+  fresh->add_option("--seed", first_touch.seed)->required();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (app.got_subcommand(fresh)) return penstock::bench::RunFirstTouchProcess(first_touch);
+  for (const Entry& entry : kEntries) {
+    if (app.got_subcommand(entry.name)) return Run(entry, options);
+  }
+  return 1;
+}

@@ -1,0 +1,87 @@
+// The operator's programs: help, versions, and `penstock status` for people and machines.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/integration/helpers.h"
+
+namespace penstock::testing {
+namespace {
+
+TEST(CommandLine, HelpNamesEveryFlagWithItsUnitAndAnExample) {
+  const ProgramOutcome daemon = RunProgram({ProgramPath("penstockd"), "--help"});
+  EXPECT_EQ(daemon.exit_code, 0);
+  for (const char* part : {"--dir", "--memory", "4MiB to 4TiB", "--objects", "--huge-pages",
+                           "auto, collapse, hugetlb or off", "--log-level",
+                           "--max-sessions", "--config", "SIGTERM", "Examples"}) {
+    EXPECT_TRUE(Contains(daemon.output, part)) << part;
+  }
+  const ProgramOutcome tool = RunProgram({ProgramPath("penstock"), "--help"});
+  EXPECT_EQ(tool.exit_code, 0);
+  EXPECT_TRUE(Contains(tool.output, "status"));
+  EXPECT_TRUE(Contains(tool.output, "penstock status --json"));
+  const ProgramOutcome status = RunProgram({ProgramPath("penstock"), "status", "--help"});
+  EXPECT_EQ(status.exit_code, 0);
+  EXPECT_TRUE(Contains(status.output, "PENSTOCK_DIR"));
+}
+
+TEST(CommandLine, TheDaemonTellsItsVersion) {
+  const ProgramOutcome outcome = RunProgram({ProgramPath("penstockd"), "--version"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_TRUE(Contains(outcome.output, "penstockd 0.1.0")) << outcome.output;
+}
+
+TEST(CommandLine, StatusShowsPeopleWhatTheStoreHolds) {
+  const TestDaemon daemon({"--memory", "16MiB"});
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  PutPattern(client, 1, 3 << 20, {.evictable = true});
+  Must(client.Sync());
+  const ProgramOutcome outcome =
+      RunProgram({ProgramPath("penstock"), "status", "--dir", daemon.dir()});
+  EXPECT_EQ(outcome.exit_code, 0);
+  for (const std::string& part :
+       {daemon.dir(), fmt::format("daemon process {}", daemon.daemon_pid()),
+        std::string("16.00 MiB"), std::string("100.0%"),
+        std::string("3.00 MiB of it evictable"), std::string("sessions")}) {
+    EXPECT_TRUE(Contains(outcome.output, part)) << part << " in\n" << outcome.output;
+  }
+}
+
+TEST(CommandLine, StatusAsJsonIsOneObjectWithEveryCounter) {
+  const TestDaemon daemon({"--memory", "16MiB"});
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  PutPattern(client, 1, 1000);
+  Must(client.Sync());
+  const ProgramOutcome outcome =
+      RunProgram({ProgramPath("penstock"), "status", "--dir", daemon.dir(), "--json"});
+  ASSERT_EQ(outcome.exit_code, 0);
+  const auto json = nlohmann::json::parse(outcome.output);
+  EXPECT_EQ(json.at("arena_bytes"), 16 << 20);
+  EXPECT_EQ(json.at("populated_bytes"), 16 << 20);
+  EXPECT_EQ(json.at("objects"), 1);
+  EXPECT_EQ(json.at("sealed"), 1);
+  EXPECT_EQ(json.at("sessions"), 1);
+  EXPECT_EQ(json.at("daemon_pid"), daemon.daemon_pid());
+  EXPECT_TRUE(json.at("notes").is_array());
+  for (const auto& [name, value] : daemon.Status().counters) {
+    EXPECT_TRUE(json.contains(name)) << name;
+  }
+}
+
+TEST(CommandLine, WhatIsWrongIsSaidWithTheNextStep) {
+  const TempDir dir;
+  ProgramOutcome outcome =
+      RunProgram({ProgramPath("penstock"), "status", "--dir", dir.path()});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_TRUE(Contains(outcome.output, "Start one with penstockd")) << outcome.output;
+  outcome = RunProgram({ProgramPath("penstock")});
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_TRUE(Contains(outcome.output, "--help")) << outcome.output;
+  outcome = RunProgram({ProgramPath("penstock"), "stats"});
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_TRUE(Contains(outcome.output, "--help")) << outcome.output;
+}
+
+}  // namespace
+}  // namespace penstock::testing

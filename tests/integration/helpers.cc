@@ -1,0 +1,138 @@
+// Helpers of the integration tests.
+#include "tests/integration/helpers.h"
+
+#include <grp.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include <fmt/format.h>
+
+// Children of a test start threads of their own (a client's watcher).
+#if defined(__SANITIZE_THREAD__)
+extern "C" const char* __tsan_default_options();
+extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+#endif
+
+namespace penstock::testing {
+namespace {
+
+constexpr int kPatience_ms = 60'000;
+
+uint64_t WordAt(uint64_t seed, uint64_t place) {
+  return (seed + 1) * 0x9e3779b97f4a7c15ULL + place * 0xbf58476d1ce4e5b9ULL;
+}
+
+}  // namespace
+
+void GiveUp(const std::string& why) {
+  fprintf(stderr, "test: %s\n", why.c_str());
+  abort();
+}
+
+void Must(const absl::Status& status) {
+  if (!status.ok()) GiveUp(status.ToString());
+}
+
+bool Contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+::testing::AssertionResult Says(const absl::Status& status, absl::StatusCode code,
+                                const std::string& part) {
+  if (status.code() == code && Contains(std::string(status.message()), part)) {
+    return ::testing::AssertionSuccess();
+  }
+  return ::testing::AssertionFailure()
+         << "expected " << absl::StatusCodeToString(code) << " with '" << part
+         << "', got " << status.ToString();
+}
+
+void FillPattern(std::span<std::byte> bytes, uint64_t seed) {
+  for (size_t at = 0; at < bytes.size(); at += sizeof(uint64_t)) {
+    const uint64_t word = WordAt(seed, at);
+    std::memcpy(bytes.data() + at, &word, std::min(sizeof(word), bytes.size() - at));
+  }
+}
+
+std::vector<std::byte> Pattern(uint64_t seed, size_t size) {
+  std::vector<std::byte> bytes(size);
+  FillPattern(bytes, seed);
+  return bytes;
+}
+
+bool HasPattern(std::span<const std::byte> bytes, uint64_t seed) {
+  for (size_t at = 0; at < bytes.size(); at += sizeof(uint64_t)) {
+    const uint64_t word = WordAt(seed, at);
+    if (std::memcmp(bytes.data() + at, &word,
+                    std::min(sizeof(word), bytes.size() - at)) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+ObjectId PutPattern(Client& client, uint64_t seed, size_t size,
+                    const CreateOptions& options) {
+  Builder builder = Must(client.Create(size, options));
+  FillPattern(builder.data(), seed);
+  return Must(builder.Seal());
+}
+
+Channel::Channel() {
+  int ends[2];
+  if (pipe(ends) != 0) GiveUp("pipe");
+  read_ = UniqueFd(ends[0]);
+  write_ = UniqueFd(ends[1]);
+}
+
+void Channel::SendBytes(const void* bytes, size_t count) {
+  if (write(write_.get(), bytes, count) != static_cast<ssize_t>(count)) GiveUp("write");
+}
+
+void Channel::ReceiveBytes(void* bytes, size_t count) {
+  pollfd item{read_.get(), POLLIN, 0};
+  if (poll(&item, 1, kPatience_ms) != 1) GiveUp("the other process says nothing");
+  if (read(read_.get(), bytes, count) != static_cast<ssize_t>(count)) GiveUp("read");
+}
+
+::testing::AssertionResult NothingIsLeft(const TestDaemon& daemon, uint64_t clients) {
+  DaemonStatus status;
+  const bool gone = Eventually([&] {
+    status = daemon.Status();
+    return status.Counter("sessions") == clients && status.Counter("doomed") == 0 &&
+           (clients > 0 ||
+            (status.Counter("leased_bytes") == 0 && status.Counter("leases") == 0)) &&
+           status.Counter("room_waiters") == 0 && status.Counter("get_waiters") == 0;
+  });
+  if (gone) return ::testing::AssertionSuccess();
+  auto failure = ::testing::AssertionFailure() << "left over:";
+  for (const auto& [name, value] : status.counters) failure << " " << name << "=" << value;
+  return failure;
+}
+
+size_t OpenDescriptors(pid_t pid) {
+  const std::filesystem::directory_iterator entries(fmt::format("/proc/{}/fd", pid));
+  return static_cast<size_t>(std::distance(begin(entries), end(entries)));
+}
+
+bool Runs(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string text;
+  std::getline(file, text);
+  // pid (name) state ...; a name may hold anything, a parenthesis too.
+  const size_t name_end = text.rfind(')');
+  return name_end != std::string::npos && text[name_end + 2] != 'Z';
+}
+
+bool BecomeNobody() {
+  if (setgroups(0, nullptr) != 0 || setgid(kNobody) != 0 || setuid(kNobody) != 0) return false;
+  // The change of user took /proc/self away from us.
+  return prctl(PR_SET_DUMPABLE, 1) == 0;
+}
+
+}  // namespace penstock::testing

@@ -1,0 +1,287 @@
+// The fake client's half of the protocol, and operations made of several records.
+#include "tests/support/fake_client.h"
+
+#include <sys/mman.h>
+
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include "store/base/check.h"
+#include "store/shm/hash_index.h"
+
+namespace penstock::testing {
+namespace {
+
+constexpr uint64_t kIncarnation = 0x1234567;
+
+}  // namespace
+
+ZeroedMemory::ZeroedMemory(uint64_t bytes) : bytes_(bytes) {
+  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  PENSTOCK_CHECK(memory != MAP_FAILED) << "no memory for a test";
+  data_ = static_cast<std::byte*>(memory);
+}
+
+ZeroedMemory::~ZeroedMemory() { munmap(data_, bytes_); }
+
+Submission SealRecord(const FakeLease& lease, const ObjectId& id, uint64_t size,
+                      uint32_t flags) {
+  Submission record{};
+  record.op = SubmissionOp::kSeal;
+  record.slot = lease.slot;
+  record.generation = lease.generation;
+  record.id = id;
+  record.size = size;
+  record.flags_or_count = flags;
+  return record;
+}
+
+Submission SlotRecord(SubmissionOp op, uint32_t slot, uint64_t generation) {
+  Submission record{};
+  record.op = op;
+  record.slot = slot;
+  record.generation = generation;
+  return record;
+}
+
+Submission IdRecord(SubmissionOp op, const ObjectId& id, uint32_t flags) {
+  Submission record{};
+  record.op = op;
+  record.id = id;
+  record.flags_or_count = flags;
+  return record;
+}
+
+Submission LeaseRecord(uint64_t block_bytes, uint32_t count) {
+  Submission record{};
+  record.op = SubmissionOp::kLease;
+  record.size = block_bytes;
+  record.flags_or_count = count;
+  return record;
+}
+
+Submission ReserveRecord(const ObjectId& id, uint64_t block_bytes) {
+  Submission record{};
+  record.op = SubmissionOp::kReserve;
+  record.id = id;
+  record.size = block_bytes;
+  return record;
+}
+
+FakeLease LeaseIn(const Completion& grant, uint32_t i) {
+  const GrantedLease& lease = grant.grant.leases[i];
+  return {lease.slot(), lease.generation, lease.offset(), grant.grant.block_bytes};
+}
+
+FakeClient::FakeClient(IndexSegment index, uint64_t number, int32_t pid)
+    : index_(index), number_(number), incarnation_(index.header().incarnation), pid_(pid),
+      client_memory_(SessionGeometry::For(index.capacity()).client_bytes),
+      daemon_memory_(SessionGeometry::For(index.capacity()).daemon_bytes),
+      segments_(SessionSegments::At(client_memory_.data(), daemon_memory_.data(),
+                                    index.capacity())),
+      producer_(segments_.MakeSubmissionProducer()),
+      consumer_(segments_.MakeCompletionConsumer()),
+      pins_(segments_.bitmap, segments_.pins) {
+  segments_.Format(index.capacity(), number);
+}
+
+uint32_t FakeClient::Ask(Submission record) {
+  record.request = next_request_++;
+  Push(record);
+  return record.request;
+}
+
+uint32_t FakeClient::Read(uint32_t most) {
+  const std::optional<uint32_t> available = consumer_.Available();
+  PENSTOCK_CHECK(available.has_value()) << "the core's completion tail is impossible";
+  const uint32_t count = std::min(*available, most);
+  for (uint32_t i = 0; i < count; ++i) {
+    const Completion record = consumer_.Take();
+    uint32_t first_spare = 0;
+    switch (record.op) {
+      case CompletionOp::kEvent:
+      case CompletionOp::kEventsLost:
+        events_.push_back(record);
+        break;
+      case CompletionOp::kSealRefused:
+        refused_.push_back(record);
+        break;
+      default:
+        if (record.request != 0) {
+          answers_[record.request].push_back(record);
+          first_spare = 1;
+        }
+        if (record.op != CompletionOp::kGrant) break;
+        for (uint32_t lease = first_spare; lease < record.count; ++lease) {
+          spare_.push_back(LeaseIn(record, lease));
+        }
+    }
+  }
+  if (count > 0) consumer_.PublishHeadFenced();
+  return count;
+}
+
+std::optional<Completion> FakeClient::Answer(uint32_t request) {
+  Read();
+  const auto found = answers_.find(request);
+  if (found == answers_.end()) return std::nullopt;
+  EXPECT_EQ(found->second.size(), 1u) << "request " << request << " was answered twice";
+  return found->second.front();
+}
+
+AnswerCode FakeClient::Code(uint32_t request) {
+  const std::optional<Completion> answer = Answer(request);
+  return answer ? answer->code : kNoAnswer;
+}
+
+std::vector<Completion> FakeClient::TakeEvents() {
+  Read();
+  return std::exchange(events_, {});
+}
+
+std::vector<Completion> FakeClient::TakeRefusedSeals() {
+  Read();
+  return std::exchange(refused_, {});
+}
+
+std::vector<FakeLease> FakeClient::TakeSpareLeases() {
+  Read();
+  return std::exchange(spare_, {});
+}
+
+std::optional<uint32_t> FakeClient::TryPin(const ObjectId& id) {
+  std::optional<uint32_t> pinned;
+  ForEachCandidate(index_, id.Hash(), [&](uint32_t slot) {
+    const Slot& object = index_.slot(slot);
+    pins_.Pin(slot, index_.header().epoch.load(std::memory_order_relaxed));
+    if (StateOf(object.state.load(std::memory_order_seq_cst)) != SlotState::kSealed ||
+        object.id != id ||
+        segments_.daemon->revoked.load(std::memory_order_relaxed) != 0) {
+      Unpin(slot);
+      return false;
+    }
+    pinned = slot;
+    return true;
+  });
+  return pinned;
+}
+
+bool FakeClient::Unpin(uint32_t slot) {
+  pins_.Unpin(slot);
+  const uint64_t word = index_.slot(slot).state.load(std::memory_order_seq_cst);
+  const SlotState state = StateOf(word);
+  if (IsPlainlySealed(word) || state == SlotState::kFree || state == SlotState::kLeased) {
+    return false;
+  }
+  Push(SlotRecord(SubmissionOp::kRelease, slot, GenerationOf(word)));
+  return true;
+}
+
+void FakeClient::Confirm(const Completion& object) {
+  pins_.Pin(object.object.slot, index_.header().epoch.load(std::memory_order_relaxed));
+  Push(SlotRecord(SubmissionOp::kConfirm, object.object.slot, object.object.generation));
+}
+
+FakeStore::FakeStore(const FakeStoreOptions& options)
+    : index_memory_(IndexGeometry::For(options.slots).total_bytes),
+      arena_(options.arena_bytes), leases_(options.slots),
+      index_(IndexSegment::Format(index_memory_.data(), IndexGeometry::For(options.slots),
+                                  options.arena_bytes, kIncarnation)),
+      core_(std::make_unique<Core>(index_, leases_.data(), options.limits, &host_)) {
+  if (options.populated) {
+    core_->AddExtent(0, options.arena_bytes);
+    core_->FinishPopulation();
+  }
+}
+
+SlotState FakeStore::StateOfSlot(uint32_t slot) const {
+  return StateOf(index_.slot(slot).state.load(std::memory_order_seq_cst));
+}
+
+uint64_t FakeStore::GenerationOfSlot(uint32_t slot) const {
+  return GenerationOf(index_.slot(slot).state.load(std::memory_order_seq_cst));
+}
+
+FakeClient& FakeStore::Open(int32_t pid) {
+  auto client = std::make_unique<FakeClient>(index_, next_number_, pid);
+  const auto row = core_->OpenSession(client->segments(), next_number_, pid);
+  PENSTOCK_CHECK(row.ok()) << row.status().ToString();
+  ++next_number_;
+  client->set_row(*row);
+  clients_.push_back(std::move(client));
+  return *clients_.back();
+}
+
+void FakeStore::Close(FakeClient& client) {
+  core_->CloseSession(client.row());
+  core_->CheckInvariants();
+}
+
+bool FakeStore::Turn() {
+  const bool worked = core_->Turn();
+  core_->CheckInvariants();
+  return worked;
+}
+
+FakeLease FakeStore::Lease(FakeClient& client, uint64_t block_bytes) {
+  const uint32_t request = client.Ask(LeaseRecord(block_bytes));
+  Turn();
+  const std::optional<Completion> answer = client.Answer(request);
+  PENSTOCK_CHECK(answer && answer->op == CompletionOp::kGrant)
+      << "no lease of " << block_bytes << " bytes: code "
+      << static_cast<int>(answer ? answer->code : kNoAnswer);
+  return LeaseIn(*answer);
+}
+
+FakeLease FakeStore::Reserve(FakeClient& client, const ObjectId& id, uint64_t block_bytes) {
+  const uint32_t request = client.Ask(ReserveRecord(id, block_bytes));
+  Turn();
+  const std::optional<Completion> answer = client.Answer(request);
+  PENSTOCK_CHECK(answer && answer->op == CompletionOp::kGrant && answer->for_reserved_id == 1)
+      << "no reservation: code " << static_cast<int>(answer ? answer->code : kNoAnswer);
+  return LeaseIn(*answer);
+}
+
+FakeObject FakeStore::Put(FakeClient& client, uint64_t size, uint32_t flags) {
+  FakeObject object{client.NextId(), Lease(client, BlockBytes(size)), size};
+  client.Push(SealRecord(object.lease, object.id, size, flags));
+  Turn();
+  return object;
+}
+
+FakeObject FakeStore::PutAs(FakeClient& client, const ObjectId& id, uint64_t size,
+                            uint32_t flags) {
+  FakeObject object{id, Reserve(client, id, BlockBytes(size)), size};
+  client.Push(SealRecord(object.lease, id, size, flags));
+  Turn();
+  return object;
+}
+
+void FakeStore::Delete(FakeClient& client, const FakeObject& object) {
+  client.Push(SlotRecord(SubmissionOp::kDelete, object.lease.slot, object.lease.generation));
+  Turn();
+}
+
+bool FakeStore::Contains(FakeClient& client, const ObjectId& id) {
+  const uint32_t request = client.Ask(IdRecord(SubmissionOp::kContains, id));
+  Turn();
+  const std::optional<Completion> answer = client.Answer(request);
+  PENSTOCK_CHECK(answer.has_value()) << "contains was not answered";
+  return answer->detail[0] == 1;
+}
+
+AnswerCode FakeStore::GetNow(FakeClient& client, const ObjectId& id) {
+  const uint32_t request = client.Ask(IdRecord(SubmissionOp::kGet, id, kGetNoWait));
+  Turn();
+  const std::optional<Completion> answer = client.Answer(request);
+  PENSTOCK_CHECK(answer.has_value()) << "a get without waiting was not answered";
+  if (answer->op != CompletionOp::kObject) return answer->code;
+  client.Confirm(*answer);
+  Turn();
+  client.Unpin(answer->object.slot);
+  return AnswerCode::kOk;
+}
+
+}  // namespace penstock::testing

@@ -1,0 +1,88 @@
+// Refusals: each says what was wrong and what to do next.
+#include "client/src/refusals.h"
+
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace penstock::internal {
+namespace {
+
+Completion AnswerOf(AnswerCode code) {
+  Completion answer;
+  answer.op = CompletionOp::kAnswer;
+  answer.code = code;
+  answer.detail[0] = 3 << 20;   // in objects
+  answer.detail[1] = 1 << 20;   // evictable
+  answer.detail[2] = 2 << 20;   // in leases
+  answer.detail[3] = 64 << 20;  // of the store
+  answer.detail[4] = 4242;      // the top holder
+  answer.detail[5] = 5 << 19;
+  answer.detail[6] = 17;        // objects
+  return answer;
+}
+
+struct Expected {
+  AnswerCode code;
+  absl::StatusCode status;
+  const char* names;      // what was wrong
+  const char* next_step;
+};
+
+TEST(Refusals, EachNamesWhatWasWrongAndANextStep) {
+  const ObjectId id = ObjectId::FromName("weights");
+  const std::string hex = id.ToHex();
+  const Expected expected[] = {
+      {AnswerCode::kNotFound, absl::StatusCode::kNotFound, hex.c_str(), "deadline"},
+      {AnswerCode::kDeleted, absl::StatusCode::kNotFound, hex.c_str(), "make it again"},
+      {AnswerCode::kEvicted, absl::StatusCode::kNotFound, hex.c_str(), "make it again"},
+      {AnswerCode::kMakerDied, absl::StatusCode::kAborted, hex.c_str(), "make it again"},
+      {AnswerCode::kAlreadyExists, absl::StatusCode::kAlreadyExists, hex.c_str(), "get it"},
+      {AnswerCode::kFull, absl::StatusCode::kResourceExhausted, "4242", "--memory"},
+      {AnswerCode::kNoSlots, absl::StatusCode::kResourceExhausted, "4242", "--objects"},
+      {AnswerCode::kTooLarge, absl::StatusCode::kInvalidArgument, "3.00 MiB", "--memory"},
+      {AnswerCode::kCancelled, absl::StatusCode::kDeadlineExceeded, hex.c_str(),
+       "longer deadline"},
+      {AnswerCode::kTooManyRequests, absl::StatusCode::kResourceExhausted, "too many",
+       "fewer"},
+      {AnswerCode::kOtherStore, absl::StatusCode::kNotFound, hex.c_str(), "make it again"},
+  };
+  for (const Expected& refusal : expected) {
+    const absl::Status status = StatusOfAnswer(AnswerOf(refusal.code), id, 4096);
+    const std::string text = status.ToString();
+    EXPECT_EQ(status.code(), refusal.status) << text;
+    EXPECT_NE(text.find(refusal.names), std::string::npos) << text;
+    EXPECT_NE(text.find(refusal.next_step), std::string::npos) << text;
+  }
+}
+
+TEST(Refusals, FullStoreNamesAllThatHoldsIt) {
+  const std::string text =
+      StatusOfAnswer(AnswerOf(AnswerCode::kFull), ObjectId{}, 8 << 20).ToString();
+  for (const char* part : {"8.00 MiB", "3.00 MiB", "1.00 MiB", "2.00 MiB", "64.00 MiB",
+                           "2.50 MiB", "17 objects", "process 4242"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in: " << text;
+  }
+}
+
+TEST(Refusals, StoreFullOfLeasesNamesNoMaker) {
+  Completion answer = AnswerOf(AnswerCode::kFull);
+  answer.detail[4] = 0;
+  answer.detail[5] = 0;
+  const std::string text = StatusOfAnswer(answer, ObjectId{}, 64).ToString();
+  EXPECT_EQ(text.find("process"), std::string::npos) << text;
+}
+
+TEST(Refusals, OkIsNoRefusalAndUnknownCodesAreNamed) {
+  EXPECT_TRUE(StatusOfAnswer(AnswerOf(AnswerCode::kOk), ObjectId{}, 0).ok());
+  for (int code = 12; code < 256; ++code) {
+    const absl::Status status =
+        StatusOfAnswer(AnswerOf(static_cast<AnswerCode>(code)), ObjectId{}, 0);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+    EXPECT_NE(status.ToString().find(std::to_string(code)), std::string::npos);
+    EXPECT_NE(status.ToString().find("same release"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace penstock::internal

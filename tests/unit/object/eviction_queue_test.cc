@@ -1,0 +1,57 @@
+// The order of eviction: epochs as signed differences, the older entry first among equals.
+#include "store/object/eviction_queue.h"
+
+#include <gtest/gtest.h>
+
+namespace penstock {
+namespace {
+
+std::vector<uint32_t> SlotsInOrder(EvictionQueue& queue) {
+  std::vector<uint32_t> slots;
+  while (!queue.empty()) slots.push_back(queue.Pop().slot);
+  return slots;
+}
+
+TEST(EvictionQueue, OldestEpochComesFirst) {
+  EvictionQueue queue;
+  queue.Push(7, 1, 0);
+  queue.Push(3, 2, 0);
+  queue.Push(5, 3, 0);
+  EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{2, 3, 1}));
+}
+
+TEST(EvictionQueue, AmongEqualEpochsTheOlderEntryComesFirst) {
+  EvictionQueue queue;
+  for (uint32_t slot = 0; slot < 20; ++slot) queue.Push(9, slot, 0);
+  std::vector<uint32_t> expected(20);
+  for (uint32_t slot = 0; slot < 20; ++slot) expected[slot] = slot;
+  EXPECT_EQ(SlotsInOrder(queue), expected);
+}
+
+TEST(EvictionQueue, EntryPushedAgainKeepsItsPlace) {
+  EvictionQueue queue;
+  for (uint32_t slot = 0; slot < 3; ++slot) queue.Push(9, slot, slot + 100);
+  const EvictionEntry first = queue.Pop();
+  EXPECT_EQ(first.generation, 100u);
+  queue.PushAgain(first);
+  EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{0, 1, 2}));
+}
+
+TEST(EvictionQueue, OrderHoldsWhereEpochsWrapAround) {
+  EvictionQueue queue;
+  queue.Push(1, 3, 0);
+  queue.Push(0xffffffff, 2, 0);
+  queue.Push(0xfffffff0, 1, 0);
+  EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{1, 2, 3}));
+}
+
+TEST(EvictionQueue, CompactDropsWhatIsGoneAndKeepsTheOrder) {
+  EvictionQueue queue;
+  for (uint32_t slot = 0; slot < 10; ++slot) queue.Push(10 - slot, slot, 0);
+  queue.Compact([](const EvictionEntry& entry) { return entry.slot % 3 == 0; });
+  EXPECT_EQ(queue.size(), 4u);
+  EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{9, 6, 3, 0}));
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,154 @@
+// Pin rows: bits before pins, what the daemon reads, and both halves under threads.
+#include "store/shm/pin_row.h"
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace penstock {
+namespace {
+
+constexpr uint32_t kCapacity = 130 * kPinsPerPage;  // three words of bitmap
+
+struct Row {
+  std::vector<std::atomic<uint64_t>> bitmap = std::vector<std::atomic<uint64_t>>(3);
+  std::unique_ptr<Pin[]> pins = std::make_unique<Pin[]>(kCapacity);
+  PinRow client{bitmap.data(), pins.get()};
+  PinRowReader daemon{bitmap.data(), pins.get()};
+};
+
+TEST(PinRow, DaemonSeesAPinUntilTheLastOfItIsGone) {
+  Row row;
+  EXPECT_FALSE(row.daemon.IsPinned(5));
+  row.client.Pin(5, 1);
+  row.client.Pin(5, 2);
+  EXPECT_TRUE(row.daemon.IsPinned(5));
+  EXPECT_EQ(row.client.Count(5), 2u);
+  row.client.Unpin(5);
+  EXPECT_TRUE(row.daemon.IsPinned(5));
+  row.client.Unpin(5);
+  EXPECT_FALSE(row.daemon.IsPinned(5));
+  EXPECT_FALSE(row.daemon.IsPinned(4));
+  EXPECT_FALSE(row.daemon.IsPinned(6));
+}
+
+TEST(PinRow, EveryPageHasItsOwnBit) {
+  Row row;
+  for (const uint32_t page : {0u, 1u, 63u, 64u, 127u, 128u, 129u}) {
+    const uint32_t slot = page * kPinsPerPage + 17;
+    row.client.Pin(slot, 1);
+    EXPECT_TRUE(row.daemon.IsPinned(slot));
+    EXPECT_EQ((row.bitmap[page / 64].load() >> (page % 64)) & 1, 1u);
+  }
+  EXPECT_EQ(row.bitmap[0].load(), (uint64_t{1} << 63) | 3);
+  EXPECT_EQ(row.bitmap[1].load(), (uint64_t{1} << 63) | 1);
+  EXPECT_EQ(row.bitmap[2].load(), 3u);
+}
+
+TEST(PinRow, DaemonReadsNoPageWhoseBitIsNotSet) {
+  Row row;
+  row.pins[7].count.store(1);  // written without its bit: such a page is not read
+  row.pins[7].epoch.store(9);
+  EXPECT_FALSE(row.daemon.IsPinned(7));
+  EXPECT_EQ(row.daemon.LastUse(7), 0u);
+  // A client killed after the bit and before the pin leaves a page of zeros to read.
+  row.bitmap[0].store(2);
+  EXPECT_FALSE(row.daemon.IsPinned(kPinsPerPage + 7));
+}
+
+TEST(PinRow, BitsAreNeverTakenBack) {
+  Row row;
+  row.client.Pin(70 * kPinsPerPage, 1);
+  row.client.Unpin(70 * kPinsPerPage);
+  EXPECT_NE(row.bitmap[1].load(), 0u);
+}
+
+// A count that the daemon could see without its page's bit would be a pin overlooked.
+TEST(PinRow, BitStandsBeforeThePinAlsoForAnotherThread) {
+  for (int round = 0; round < 50; ++round) {
+    Row row;
+    std::atomic<bool> overlooked{false};
+    std::thread daemon([&row, &overlooked] {
+      for (uint32_t page = 0; page < 130; ++page) {
+        const uint32_t slot = page * kPinsPerPage;
+        while (row.pins[slot].count.load(std::memory_order_seq_cst) == 0) {
+          std::this_thread::yield();
+        }
+        if (!row.daemon.IsPinned(slot)) overlooked.store(true);
+      }
+    });
+    for (uint32_t page = 0; page < 130; ++page) row.client.Pin(page * kPinsPerPage, 1);
+    daemon.join();
+    ASSERT_FALSE(overlooked.load());
+  }
+}
+
+TEST(PinRow, LastUseStaysAfterTheReleaseAndIsZeroForUntouchedSlots) {
+  Row row;
+  row.client.Pin(5, 33);
+  row.client.Unpin(5);
+  EXPECT_EQ(row.daemon.LastUse(5), 33u);
+  EXPECT_EQ(row.daemon.LastUse(6), 0u);
+  EXPECT_EQ(row.daemon.LastUse(100 * kPinsPerPage), 0u);
+}
+
+TEST(PinRow, CountThatAClientForgedOnlyCountsAsAPin) {
+  Row row;
+  row.client.Unpin(5);  // below zero
+  row.bitmap[0].store(1);
+  EXPECT_TRUE(row.daemon.IsPinned(5));
+}
+
+// SYNC S2 with real threads: of pin and mark at least one sees the other.
+TEST(PinRow, OfPinAndMarkOneSeesTheOther) {
+  constexpr uint64_t kRounds = 20'000;
+  Row row;
+  std::atomic<uint64_t> mark{0};   // the slot's state word
+  std::atomic<uint64_t> round{0};  // starts both sides
+  std::atomic<uint64_t> client_done{0};
+  bool client_saw = false;
+  std::thread client([&] {
+    for (uint64_t i = 1; i <= kRounds; ++i) {
+      while (round.load(std::memory_order_acquire) != i) std::this_thread::yield();
+      row.client.Pin(1, 1);
+      client_saw = mark.load(std::memory_order_seq_cst) == i;
+      client_done.store(i, std::memory_order_release);
+    }
+  });
+  uint64_t both_missed = 0;
+  for (uint64_t i = 1; i <= kRounds; ++i) {
+    round.store(i, std::memory_order_release);
+    mark.exchange(i, std::memory_order_seq_cst);
+    const bool daemon_saw = row.daemon.IsPinned(1);
+    while (client_done.load(std::memory_order_acquire) != i) std::this_thread::yield();
+    both_missed += !daemon_saw && !client_saw;
+    row.client.Unpin(1);
+  }
+  client.join();
+  EXPECT_EQ(both_missed, 0u);
+}
+
+TEST(PinRow, ThreadsOfOneProcessCountTogether) {
+  Row row;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&row] {
+      for (uint32_t i = 0; i < 20'000; ++i) {
+        const uint32_t slot = i % 3 * 60 * kPinsPerPage;
+        row.client.Pin(slot, i);
+        row.client.Unpin(slot);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (uint32_t slot = 0; slot < 3; ++slot) {
+    EXPECT_FALSE(row.daemon.IsPinned(slot * 60 * kPinsPerPage));
+  }
+  EXPECT_EQ(row.bitmap[0].load(), (uint64_t{1} << 60) | 1);
+}
+
+}  // namespace
+}  // namespace penstock

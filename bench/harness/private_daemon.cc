@@ -105,7 +105,11 @@ absl::Status PrivateDaemon::AwaitReady() {
     if (status.ok()) {
       daemon_ = static_cast<pid_t>(status->Counter("daemon_pid"));
       if (status->Counter("population_done") == 1) {
-        is_huge_ = status->Counter("huge_bytes") >= status->Counter("arena_bytes") / 100 * 95;
+        const auto mostly = [&](std::string_view part, std::string_view whole) {
+          return status->Counter(part) >= status->Counter(whole) / 100 * 95;
+        };
+        is_huge_ = mostly("huge_bytes", "arena_bytes");
+        index_is_huge_ = mostly("index_huge_bytes", "index_bytes");
         return absl::OkStatus();
       }
     }

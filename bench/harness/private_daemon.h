@@ -36,8 +36,9 @@ class PrivateDaemon {
   absl::StatusOr<DaemonStatus> Status() const { return QueryStatus(dir_); }
   // Keeps every thread of the daemon on one cpu.
   absl::Status PinTo(int cpu) const;
-  // At least 95% of the arena lies in huge pages.
+  // At least 95% of the arena, of the index, lie in huge pages.
   bool is_huge() const { return is_huge_; }
+  bool index_is_huge() const { return index_is_huge_; }
 
  private:
   PrivateDaemon() = default;
@@ -50,6 +51,7 @@ class PrivateDaemon {
   pid_t keeper_ = 0;
   pid_t daemon_ = 0;
   bool is_huge_ = false;
+  bool index_is_huge_ = false;
 };
 
 // Runs this very program again with other arguments, waits for it and returns what it

@@ -168,6 +168,7 @@ absl::Status RunMany(const RunOptions& options, Report& report) {
     group.values.push_back(GetRelease(name, client, gets, report.verification, run));
     group.values.back().more["ids"] = count;
     group.values.back().more["pages"] = PagesName(daemon->is_huge());
+  group.values.back().more["index_pages"] = PagesName(daemon->index_is_huge());
   }
   PENSTOCK_RETURN_IF_ERROR(RunGroup(group, options, report));
   CheckAll(client, ids, report);

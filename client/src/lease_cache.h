@@ -1,5 +1,6 @@
 // LeaseCache: leases granted ahead of need, by block size, so that a create costs no
-// round trip. It asks for more before it runs dry, and more at a time while that helps.
+// round trip. It asks for more before it runs dry; how many it keeps it learns from
+// whether the refill came in time.
 #ifndef PENSTOCK_CLIENT_SRC_LEASE_CACHE_H_
 #define PENSTOCK_CLIENT_SRC_LEASE_CACHE_H_
 
@@ -27,6 +28,7 @@ class LeaseCache {
     std::optional<HeldLease> lease;
     uint32_t refill = 0;    // ask the daemon for this many more, without waiting
     uint64_t sequence = 0;  // a fresh number for the object's id
+    std::optional<uint64_t> next_offset;  // of the lease that comes next
   };
 
   // A lease of a block of `block_bytes`, if one is at hand.

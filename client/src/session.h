@@ -91,6 +91,14 @@ class Session {
   absl::StatusOr<Completion> Ask(Submission record, int64_t deadline_ns);
   absl::StatusOr<HeldLease> WaitForLease(uint64_t block_bytes, const CreateOptions& options,
                                          const ObjectId* reserve);
+  // The block that the next create of this size fills is on its way into the cache while
+  // this one is being filled.
+  void PrefetchBlock(uint64_t offset, uint64_t block_bytes) const {
+    const std::byte* const block = arena_writable_.data() + offset;
+    for (uint64_t at = 0; at < block_bytes && at < 1024; at += 64) {
+      __builtin_prefetch(block + at, 1);
+    }
+  }
   static Submission SealRecord(const Builder& builder);
   uint32_t Epoch() const { return index_.header().epoch.load(std::memory_order_relaxed); }
 

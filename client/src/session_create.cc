@@ -9,6 +9,7 @@
 #include "store/base/errors.h"
 #include "store/base/units.h"
 #include "store/shm/hash_index.h"
+#include "store/shm/slot_table.h"
 #include "store/shm/size_class.h"
 
 namespace penstock::internal {
@@ -65,6 +66,7 @@ absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& opti
     }
     if (taken.lease) {
       lease = *taken.lease;
+      if (taken.next_offset && IsSmallBlock(block_bytes)) PrefetchBlock(*taken.next_offset, block_bytes);
     } else {
       PENSTOCK_ASSIGN_OR_RETURN(lease, WaitForLease(block_bytes, options, nullptr));
     }
@@ -198,7 +200,7 @@ absl::Status Session::Delete(const ObjectId& id) {
     // The generation makes it safe: should the slot be another's by now, nothing happens.
     record.slot = slot;
     record.generation = GenerationOf(before);
-    std::atomic_thread_fence(std::memory_order_acquire);
+    FenceBeforeSecondLook();
     found = object.state.load(std::memory_order_relaxed) == before;
     return found;
   });

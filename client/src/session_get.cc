@@ -6,6 +6,7 @@
 #include "client/src/session.h"
 #include "store/base/errors.h"
 #include "store/shm/hash_index.h"
+#include "store/shm/slot_table.h"
 
 namespace penstock::internal {
 namespace {
@@ -176,7 +177,7 @@ absl::StatusOr<bool> Session::Contains(const ObjectId& id) {
     const Slot& object = index_.slot(slot);
     const uint64_t before = object.state.load(std::memory_order_acquire);
     if (StateOf(before) != SlotState::kSealed || object.id != id) return false;
-    std::atomic_thread_fence(std::memory_order_acquire);
+    FenceBeforeSecondLook();
     here = object.state.load(std::memory_order_relaxed) == before;
     return here;
   });
@@ -199,7 +200,7 @@ absl::StatusOr<std::vector<ObjectInfo>> Session::List() {
     const ObjectInfo info{object.id, object.size, object.metadata_size, object.type_tag,
                           (object.flags & kSealEvictable) != 0,
                           (object.flags & kSealSessionBound) != 0};
-    std::atomic_thread_fence(std::memory_order_acquire);
+    FenceBeforeSecondLook();
     const uint64_t after = object.state.load(std::memory_order_relaxed);
     if (GenerationOf(after) == GenerationOf(before)) infos.push_back(info);
   }

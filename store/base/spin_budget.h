@@ -15,26 +15,30 @@ namespace penstock {
 
 class SpinBudget {
  public:
-  explicit SpinBudget(uint32_t most_rounds) : most_(most_rounds), rounds_(most_rounds) {}
+  // `most_rounds` should take about as long as a wake-up costs both sides: spinning longer
+  // than that loses more than it can save.
+  explicit SpinBudget(uint32_t most_rounds) : most_(most_rounds) {}
 
   // Rounds to look before sleeping now. 0: sleep at once.
   uint32_t rounds() {
-    if (rounds_ > 0) return rounds_;
+    if (score_ > 0) return most_;
     // After many sleeps in a row, one more look: times may have changed.
     if (++sleeps_ < kTryAgainAfter) return 0;
     sleeps_ = 0;
-    return most_ / 4;
+    return most_;
   }
+  // A spin found its work: worth two that do not.
   void Found() {
-    rounds_ = std::min(most_, std::max(rounds_ * 2, most_ / 8));
+    score_ = std::min(score_ + 2, kMostScore);
     sleeps_ = 0;
   }
-  void Missed() { rounds_ = rounds_ / 2 < most_ / 16 ? 0 : rounds_ / 2; }
+  void Missed() { score_ = std::max(score_ - 1, 0); }
 
  private:
   static constexpr uint32_t kTryAgainAfter = 256;
+  static constexpr int kMostScore = 8;
   uint32_t most_;
-  uint32_t rounds_;
+  int score_ = kMostScore / 2;
   uint32_t sleeps_ = 0;
 };
 

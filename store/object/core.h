@@ -59,7 +59,7 @@ class CoreHost {
 struct CoreLimits {
   uint32_t max_sessions = 4096;
   uint32_t max_requests_per_session = 65536;
-  uint32_t max_leases_per_request = 512;
+  uint32_t max_leases_per_request = 2048;
   uint64_t max_event_backlog = 65536;
 };
 

@@ -60,12 +60,18 @@ bool Core::HandleLease(SessionRow row, const Submission& record) {
 uint32_t Core::LeasesAhead(SessionRow row, uint64_t block_bytes) const {
   if (!room_waiters_.empty()) return 0;
   const uint64_t total = allocator_.total_bytes();
-  const uint64_t share = total / 16 / open_rows_.size();
+  const uint64_t free = allocator_.free_bytes();
   const uint64_t held = sessions_[row]->leased_bytes;
-  if (allocator_.free_bytes() < total / 8 || held >= share) return 0;
+  if (free < total / 8 || FreeSlots() < index_.capacity() / 8) return 0;
+  const uint64_t share = total / 16 / open_rows_.size();
   const uint64_t slot_share = FreeSlots() / 8 / open_rows_.size();
-  return static_cast<uint32_t>(
-      std::min<uint64_t>({(share - held) / block_bytes, slot_share, ~uint32_t{0}}));
+  if (held < share && (share - held) / block_bytes > 0) {
+    return static_cast<uint32_t>(
+        std::min<uint64_t>({(share - held) / block_bytes, slot_share, ~uint32_t{0}}));
+  }
+  // A block larger than a share: one ahead, where it takes a small part of what is free.
+  const bool one_fits = block_bytes <= free / 4 / open_rows_.size() && held <= 2 * block_bytes;
+  return one_fits && block_bytes > share ? 1 : 0;
 }
 
 bool Core::HandleReserve(SessionRow row, const Submission& record) {

@@ -16,7 +16,7 @@
 namespace penstock {
 namespace {
 
-// Rounds of about 40 ns each: some 20 us before the daemon sleeps.
+// Rounds of about 0.2 us each: some 100 us, what a wake-up costs sleeper and waker.
 constexpr uint32_t kMostSpinRounds = 512;
 // While busy, sockets are looked at this often. By time and not by turns: under load a turn
 // may take a millisecond, and one that only spinning finds counts as well.

@@ -71,8 +71,8 @@ TEST(LeaseCache, MoreIsAskedEachTimeUpToALimit) {
       cache.Granted(bytes);
     }
     EXPECT_GT(last, 4u);
-    EXPECT_LE(last, 512u);
-    EXPECT_LE(last * bytes, std::max<uint64_t>(1 * kMiB, 4 * bytes));
+    EXPECT_LE(last, 2048u) << "more than the daemon grants at once";
+    EXPECT_LE(last * bytes, std::max<uint64_t>(2 * kMiB, 4 * bytes));
   }
 }
 
@@ -81,9 +81,9 @@ TEST(LeaseCache, LargeBlockIsNotLeasedAheadBeforeItIsAskedForAgain) {
   EXPECT_EQ(cache.Take(8 * kMiB).refill, 0u);
   EXPECT_EQ(cache.WantedCount(8 * kMiB), 1u);
   cache.Granted(8 * kMiB);
-  const LeaseCache::Taken second = cache.Take(8 * kMiB);
-  EXPECT_GT(second.refill, 0u) << "it came a second time";
-  EXPECT_LE(second.refill, 2u);
+  EXPECT_EQ(cache.Take(8 * kMiB).refill, 0u) << "who waits asks for more then";
+  EXPECT_GT(cache.WantedCount(8 * kMiB), 1u) << "it came a second time";
+  EXPECT_LE(cache.WantedCount(8 * kMiB), 3u) << "one to use, two ahead";
 }
 
 TEST(LeaseCache, LeasesOfLargeSizesThatWereDisplacedAreStillGivenBack) {

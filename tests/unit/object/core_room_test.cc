@@ -37,6 +37,28 @@ TEST(CoreRoom, WhoAskedFirstIsServedFirstAlsoWhenLaterOnesAreSmaller) {
   EXPECT_EQ(store.core().Stats().room_waiters, 0u);
 }
 
+TEST(CoreRoom, OthersGoAheadWhileTheFirstLacksAnExtentAndNotBytes) {
+  FakeStore store({.arena_bytes = kArena});
+  FakeClient& a = store.Open();
+  FakeClient& b = store.Open();
+  std::vector<FakeObject> pieces;
+  for (int i = 0; i < 8; ++i) pieces.push_back(store.Put(a, 8 * kKiB));
+  for (size_t i = 0; i < pieces.size(); i += 2) store.Delete(a, pieces[i]);
+  const uint32_t large = a.Ask(LeaseRecord(24 * kKiB));  // of 32 KiB in four places
+  store.Turn();
+  const uint32_t small = b.Ask(LeaseRecord(64));
+  store.Turn();
+  EXPECT_EQ(a.Code(large), kNoAnswer);
+  EXPECT_EQ(b.Code(small), AnswerCode::kOk);
+  // Less than 8 KiB are now free beyond what the first waits for.
+  const uint32_t medium = b.Ask(LeaseRecord(8 * kKiB));
+  store.Turn();
+  EXPECT_EQ(b.Code(medium), kNoAnswer) << "took bytes of the first";
+  store.Delete(a, pieces[5]);
+  EXPECT_EQ(a.Code(large), AnswerCode::kOk);
+  EXPECT_EQ(b.Code(medium), AnswerCode::kOk);
+}
+
 TEST(CoreRoom, SilentRefillsGetNothingWhileSomebodyWaits) {
   FakeStore store({.arena_bytes = kArena});
   FakeClient& a = store.Open();

@@ -9,7 +9,7 @@
 namespace penstock::internal {
 namespace {
 
-constexpr uint32_t kMostSpinRounds = 512;  // about 100 us, what a wake-up costs both
+constexpr uint32_t kMostSpinRounds = 1536;  // about 100 us, what a wake-up costs both
 
 }  // namespace
 

@@ -16,8 +16,8 @@
 namespace penstock {
 namespace {
 
-// Rounds of about 0.2 us each: some 100 us, what a wake-up costs sleeper and waker.
-constexpr uint32_t kMostSpinRounds = 512;
+// Rounds of about 70 ns each: some 100 us, what a wake-up costs sleeper and waker.
+constexpr uint32_t kMostSpinRounds = 1536;
 // While busy, sockets are looked at this often. By time and not by turns: under load a turn
 // may take a millisecond, and one that only spinning finds counts as well.
 constexpr int64_t kBetweenPolls_ns = 2'000'000;

@@ -181,7 +181,6 @@ absl::StatusOr<std::vector<ObjectId>> Session::SealMany(std::span<Builder> build
 }
 
 void Session::ReturnLease(const Builder& builder) {
-  if (dead_.load(std::memory_order_relaxed)) return;
   Submission record{};
   record.op = SubmissionOp::kReturnLease;
   record.slot = builder.lease_.slot;

@@ -32,14 +32,15 @@ bool SubmissionQueue::PushMany(std::span<const Submission> records,
                                std::span<const uint64_t> offsets, Bell bell) {
   {
     const std::lock_guard lock(lock_);
+    // First, since a lease ends with this call even when the session is dead.
+    for (const Submission& record : records) {
+      ended_leases_ +=
+          record.op == SubmissionOp::kSeal || record.op == SubmissionOp::kReturnLease;
+    }
     for (size_t i = 0; i < records.size(); ++i) {
       if (!producer_.HasRoom() && !WaitForRoom()) return false;
-      const SubmissionOp op = records[i].op;
-      if (op == SubmissionOp::kSeal) {
+      if (records[i].op == SubmissionOp::kSeal) {
         offsets_[producer_.tail() % kSubmissionEntries] = offsets[i];
-        ++ended_leases_;
-      } else if (op == SubmissionOp::kReturnLease) {
-        ++ended_leases_;
       }
       producer_.Write(records[i]);
     }

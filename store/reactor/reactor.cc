@@ -11,10 +11,11 @@
 namespace penstock {
 namespace {
 
-absl::Status Add(int epoll, int fd, uint32_t events) {
+// The serial tells a descriptor from an earlier one of the same number.
+absl::Status Add(int epoll, int fd, uint32_t events, uint32_t serial) {
   epoll_event event{};
   event.events = events;
-  event.data.fd = fd;
+  event.data.u64 = (uint64_t{serial} << 32) | static_cast<uint32_t>(fd);
   if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
     return ErrnoStatus(errno, "watching a descriptor");
   }
@@ -30,18 +31,20 @@ absl::StatusOr<Reactor> Reactor::Create() {
 }
 
 absl::Status Reactor::Watch(int fd, Callback on_ready) {
-  PENSTOCK_RETURN_IF_ERROR(Add(epoll_.get(), fd, EPOLLIN | EPOLLRDHUP));
-  callbacks_[fd] = std::make_shared<Callback>(std::move(on_ready));
+  if (next_serial_ == 0) ++next_serial_;
+  const uint32_t serial = next_serial_++;
+  PENSTOCK_RETURN_IF_ERROR(Add(epoll_.get(), fd, EPOLLIN | EPOLLRDHUP, serial));
+  watched_[fd] = {serial, std::make_shared<Callback>(std::move(on_ready))};
   return absl::OkStatus();
 }
 
 absl::Status Reactor::WatchDoorbell(int fd) {
-  return Add(epoll_.get(), fd, EPOLLIN | EPOLLET);
+  return Add(epoll_.get(), fd, EPOLLIN | EPOLLET, 0);
 }
 
 void Reactor::Remove(int fd) {
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
-  callbacks_.erase(fd);
+  watched_.erase(fd);
 }
 
 void Reactor::Poll(int timeout_ms) {
@@ -49,10 +52,11 @@ void Reactor::Poll(int timeout_ms) {
   const int ready =
       epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
   for (int i = 0; i < ready; ++i) {
-    // Looked up by descriptor at call time: an earlier callback may have removed it.
-    const auto found = callbacks_.find(events[static_cast<size_t>(i)].data.fd);
-    if (found == callbacks_.end()) continue;
-    const std::shared_ptr<Callback> callback = found->second;
+    // Looked up at call time: an earlier callback may have removed it.
+    const uint64_t key = events[static_cast<size_t>(i)].data.u64;
+    const auto found = watched_.find(static_cast<int>(static_cast<uint32_t>(key)));
+    if (found == watched_.end() || found->second.serial != key >> 32) continue;
+    const std::shared_ptr<Callback> callback = found->second.on_ready;
     (*callback)();
   }
 }

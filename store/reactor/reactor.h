@@ -31,14 +31,21 @@ class Reactor {
   void Remove(int fd);
 
   // Sleeps until something is ready or `timeout_ms` has passed (0: only looks, negative:
-  // for ever), then calls back. A callback may Watch and Remove any descriptor.
+  // for ever), then calls back. A callback may Watch, Remove and close any descriptor:
+  // what else was ready is not mistaken for a new one with an old number.
   void Poll(int timeout_ms);
 
  private:
   explicit Reactor(UniqueFd epoll) : epoll_(std::move(epoll)) {}
 
+  struct Watched {
+    uint32_t serial;
+    std::shared_ptr<Callback> on_ready;
+  };
+
   UniqueFd epoll_;
-  absl::flat_hash_map<int, std::shared_ptr<Callback>> callbacks_;
+  absl::flat_hash_map<int, Watched> watched_;
+  uint32_t next_serial_ = 1;  // 0: a doorbell
 };
 
 }  // namespace penstock

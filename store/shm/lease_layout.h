@@ -8,14 +8,16 @@
 //    a sealed object. Kind kNone: the slot has no block.
 // 4. SYNC POINTS: none; the grant's completion record is written after its entry.
 // 5. INVARIANTS
-//      a. An entry is written before the client hears of its lease (LeaseTable::Grant).
-//      b. Blocks of entries with a kind never overlap (Allocator hands each out once).
+//      a. An entry is written before the client hears of its lease (Core::TakeLease).
+//      b. Blocks of entries with a kind never overlap (Core::CheckInvariants adds them up).
 // 6. CRASH SAFETY: after the daemon's death slots and this table alone say which bytes are
 //    in use; the allocator keeps nothing else. Until the daemon keeps its store across a
-//    restart, a new daemon starts with a new table.
+//    restart, a new daemon starts with a new table. A client's death returns its leases:
+//    tests/unit/object/core_death_test.cc.
 // 7. TRUST: private to the daemon; a record from a client is compared with it.
 // 8. VERSION: kLeaseLayoutVersion.
-// 9. TESTS: tests/unit/object/core_lease_test.cc.
+// 9. TESTS: tests/unit/object/core_{lease,death,hostile,property}_test.cc. More of all
+//    parts in docs/formats/lease_table.md.
 #ifndef PENSTOCK_STORE_SHM_LEASE_LAYOUT_H_
 #define PENSTOCK_STORE_SHM_LEASE_LAYOUT_H_
 

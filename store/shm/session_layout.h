@@ -26,8 +26,8 @@
 //        revoked          exchange seq_cst; client loads relaxed after its pin
 // 3. STATES: a ring entry is the producer's while head + entries > position >= tail, the
 //    consumer's while tail > position >= head. `revoked` goes from 0 to 1 once.
-// 4. SYNC POINTS: S1 at Ring::Publish / PreparePark in ring.h and parking.h; S2 and S3 at
-//    PinRow::Pin and Unpin in pin_row.h.
+// 4. SYNC POINTS: S1 at RingProducer::Publish and Parker::Park in ring.h and parking.h; S2
+//    and S3 at PinRow::Pin and Unpin in pin_row.h.
 // 5. INVARIANTS
 //      a. tail - head <= entries (RingConsumer::Available refuses anything else)
 //      b. head and tail never decrease (each side keeps its own in private memory)
@@ -40,8 +40,10 @@
 //    nonzero pin count only keeps memory that this client could pin anyway.
 // 8. VERSION: kSessionLayoutVersion, in both headers and in the handshake; any change of a
 //    struct or constant here bumps it. Another version is refused before mapping.
-// 9. TESTS: tests/unit/shm/{ring,pin_row,session_segment}_test.cc, tests/model/ring.pml,
-//    tests/model/s1_parking.pml, tests/integration/hostile_client_test.cc.
+// 9. TESTS: tests/unit/shm/{ring,pin_row,session_segment,parking}_test.cc,
+//    tests/unit/object/core_{hostile,death}_test.cc, tests/model/{ring,s1_parking}.pml,
+//    tests/integration/{hostile_client,client_death}_test.cc. More of all parts in
+//    docs/formats/session.md.
 #ifndef PENSTOCK_STORE_SHM_SESSION_LAYOUT_H_
 #define PENSTOCK_STORE_SHM_SESSION_LAYOUT_H_
 
@@ -100,7 +102,7 @@ static_assert(std::is_trivially_copyable_v<Submission>);
 
 enum class CompletionOp : uint8_t {
   kNone = 0,
-  kGrant = 1,       // leases[0..count), size_class_bytes; ends `request` unless it is 0
+  kGrant = 1,       // leases[0..count), block_bytes; ends `request` unless it is 0
   kAnswer = 2,      // code, detail: ends `request`
   kObject = 3,      // a sealed object, held by the daemon until kConfirm: ends `request`
   kEvent = 4,       // an object was sealed or deleted
@@ -116,7 +118,8 @@ enum class AnswerCode : uint8_t {
   kEvicted = 3,        // was here, dropped to make room
   kMakerDied = 4,      // its maker's session ended before the seal
   kAlreadyExists = 5,
-  kFull = 6,           // detail: used, pinned, leased, arena bytes, top holder's pid, its bytes
+  kFull = 6,           // detail: bytes of objects, evictable, leased, of the store; top
+                       // holder's pid, its bytes; number of objects
   kTooLarge = 7,       // detail[0]: the largest object this store takes
   kNoSlots = 8,        // detail as kFull
   kCancelled = 9,

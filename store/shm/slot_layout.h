@@ -33,13 +33,15 @@
 //         (HashIndex::Insert).
 // 6. CRASH SAFETY: a daemon killed between two stores leaves each slot in one of the
 //    states above; bucket words can be rebuilt from sealed slots. Until the daemon keeps
-//    its store across a restart, a new daemon starts with a new index.
+//    its store across a restart, a new daemon starts with a new index:
+//    tests/integration/daemon_death_test.cc.
 // 7. TRUST: written by the daemon, so a client trusts it. A client can never write it: its
 //    descriptor is read-only.
 // 8. VERSION: kIndexLayoutVersion; any change of a struct here, of ObjectId::Hash or of
 //    the bucket rule bumps it. A client refuses another version when it attaches.
-// 9. TESTS: tests/unit/shm/{slot_table,hash_index,pin_row}_test.cc,
-//    tests/model/s2_pin_evict.pml, tests/model/s3_last_release.pml.
+// 9. TESTS: tests/unit/shm/{slot_table,hash_index,index_segment,pin_row}_test.cc,
+//    tests/model/{s1_parking,s2_pin_evict,s3_last_release}.pml. More of all parts in
+//    docs/formats/index.md.
 #ifndef PENSTOCK_STORE_SHM_SLOT_LAYOUT_H_
 #define PENSTOCK_STORE_SHM_SLOT_LAYOUT_H_
 

@@ -154,6 +154,7 @@ TEST(BadCall, AnotherUserIsRefused) {
 
 TEST(BadCall, ADaemonThatIsStoppedIsReportedWithinTheDeadline) {
   const TestDaemon daemon;
+  daemon.WaitPopulated();
   Client client = daemon.Connect();
   const ObjectId missing = ObjectId::FromName("missing");
   const pid_t pid = daemon.daemon_pid();

@@ -20,6 +20,7 @@ constexpr int kKilled = 128 + SIGKILL;
 
 TEST(ClientDeath, GivesBackLeasesBuildersAndPins) {
   const TestDaemon daemon;
+  daemon.WaitPopulated();
   ObjectId shared;
   {
     Client maker = daemon.Connect();

@@ -55,6 +55,7 @@ std::vector<std::byte> Pattern(uint64_t seed, size_t size);
 bool HasPattern(std::span<const std::byte> bytes, uint64_t seed);
 void FillPattern(std::span<std::byte> bytes, uint64_t seed);
 
+// Waits longer for room than the default.
 ObjectId PutPattern(Client& client, uint64_t seed, size_t size,
                     const CreateOptions& options = {});
 

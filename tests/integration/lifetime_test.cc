@@ -79,6 +79,7 @@ TEST(Lifetime, SealToViewPinsTheObjectFromItsFirstMoment) {
 
 TEST(Lifetime, ABuilderThatIsLetGoGivesItsMemoryBack) {
   const TestDaemon daemon;
+  daemon.WaitPopulated();
   Client client = daemon.Connect();
   for (int i = 0; i < 1000; ++i) Must(client.Create(10'000'000));
   Builder builder = Must(client.Create(10'000'000));

@@ -14,6 +14,7 @@ constexpr absl::Duration kNow = absl::ZeroDuration();
 
 TEST(PutGet, PayloadMetadataAndTypeTagComeBackAsTheyWent) {
   const TestDaemon daemon;
+  daemon.WaitPopulated();
   Client client = daemon.Connect();
   for (const size_t size : {1, 63, 64, 65, 1000, 4096, 65536, 65537, 3'000'001}) {
     const std::vector<std::byte> payload = Pattern(size, size);

@@ -90,6 +90,7 @@ void Server::OnPacket(int socket_fd) {
 
 void Server::OnHello(Connection& connection, const wire::Hello& hello) {
   const int fd = connection.socket.get();
+  const bool had_session = connection.row.has_value();
   absl::Status status;
   if (hello.protocol_version() != kProtocolVersion ||
       hello.index_layout() != kIndexLayoutVersion ||
@@ -99,14 +100,15 @@ void Server::OnHello(Connection& connection, const wire::Hello& hello) {
         "use the same release of Penstock for both", hello.protocol_version(),
         hello.index_layout(), hello.session_layout(), kProtocolVersion, kIndexLayoutVersion,
         kSessionLayoutVersion));
-  } else if (connection.row) {
+  } else if (had_session) {
     status = absl::FailedPreconditionError("this connection has a session already");
   } else if (hello.role() == wire::Role_Client) {
     status = OpenSession(connection);
   }
   if (status.ok()) return;
   Refuse(connection, status);
-  if (!connection.row) Close(fd);
+  // Also a session that was opened half: nobody holds anything through it yet.
+  if (!had_session) Close(fd);
 }
 
 absl::Status Server::OpenSession(Connection& connection) {

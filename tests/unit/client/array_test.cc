@@ -167,7 +167,11 @@ TEST(ArrayShape, RandomMetadataIsRefusedOrSound) {
     std::vector<int64_t> shape(dimensions);
     std::vector<int64_t> strides(dimensions);
     for (int64_t& extent : shape) extent = extents[random() % std::size(extents)];
-    for (int64_t& stride : strides) stride = extents[random() % std::size(extents)] * 8;
+    for (int64_t& stride : strides) {
+      // Wraps around on purpose: any 64 bits may arrive.
+      stride = static_cast<int64_t>(
+          static_cast<uint64_t>(extents[random() % std::size(extents)]) * 8);
+    }
     std::vector<std::byte> bytes =
         Encoded(static_cast<DType>(random() % 16), shape, strides);
     if (random() % 4 == 0) bytes[random() % bytes.size()] ^= std::byte{1} << (random() % 8);

@@ -1,0 +1,68 @@
+// The reactor: who is called, and who is not.
+#include "store/reactor/reactor.h"
+
+#include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace penstock {
+namespace {
+
+UniqueFd RungDoorbell() { return UniqueFd(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+TEST(Reactor, CallsWhoIsReadyUntilRemoved) {
+  auto reactor = Reactor::Create();
+  ASSERT_TRUE(reactor.ok());
+  const UniqueFd ready = RungDoorbell();
+  const UniqueFd silent(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  int calls = 0;
+  ASSERT_TRUE(reactor->Watch(ready.get(), [&] { ++calls; }).ok());
+  ASSERT_TRUE(reactor->Watch(silent.get(), [] { FAIL() << "nothing is there"; }).ok());
+  reactor->Poll(0);
+  reactor->Poll(0);
+  EXPECT_EQ(calls, 2) << "as long as it is readable";
+  reactor->Remove(ready.get());
+  reactor->Poll(0);
+  EXPECT_EQ(calls, 2);
+}
+
+TEST(Reactor, ADoorbellEndsASleepOnceForEachRing) {
+  auto reactor = Reactor::Create();
+  ASSERT_TRUE(reactor.ok());
+  const UniqueFd doorbell = RungDoorbell();
+  ASSERT_TRUE(reactor->WatchDoorbell(doorbell.get()).ok());
+  reactor->Poll(-1);  // returns
+  const uint64_t one = 1;
+  ASSERT_EQ(write(doorbell.get(), &one, sizeof(one)), ssize_t{sizeof(one)});
+  reactor->Poll(-1);  // and again
+}
+
+// Two descriptors are ready; whoever is called first closes the other, and a new one gets
+// its number. What was ready belonged to the old one.
+TEST(Reactor, DoesNotTakeANewDescriptorForAnOldOneOfItsNumber) {
+  auto reactor = Reactor::Create();
+  ASSERT_TRUE(reactor.ok());
+  UniqueFd pair[2] = {RungDoorbell(), RungDoorbell()};
+  UniqueFd heir;
+  int first_calls = 0;
+  int heir_calls = 0;
+  for (int i = 0; i < 2; ++i) {
+    const auto on_ready = [&, i] {
+      ++first_calls;
+      UniqueFd& other = pair[1 - i];
+      const int number = other.get();
+      reactor->Remove(number);
+      other.reset();
+      heir = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+      ASSERT_EQ(heir.get(), number);
+      ASSERT_TRUE(reactor->Watch(heir.get(), [&] { ++heir_calls; }).ok());
+    };
+    ASSERT_TRUE(reactor->Watch(pair[i].get(), on_ready).ok());
+  }
+  reactor->Poll(0);
+  EXPECT_EQ(first_calls, 1);
+  EXPECT_EQ(heir_calls, 0);
+}
+
+}  // namespace
+}  // namespace penstock

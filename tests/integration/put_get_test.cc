@@ -117,6 +117,7 @@ TEST(PutGet, GetManyAnswersEachIdForItself) {
   const ObjectId here = PutPattern(client, 1, 100);
   const ObjectId deleted = PutPattern(client, 2, 100);
   Must(client.Delete(deleted));
+  Must(client.Sync());
   Builder unsealed = Must(client.Create(100));
   const ObjectId elsewhere = PutPattern(other, 3, 100);
   const std::vector<ObjectId> ids = {

@@ -88,8 +88,9 @@ class Client {
 
   // Whether a sealed object is here. A no costs a round trip.
   [[nodiscard]] absl::StatusOr<bool> Contains(const ObjectId& id);
-  // Takes the object away: no new get finds it, the memory is free when its last pin goes.
-  // Returns before the daemon has done it. NotFound when it is not here.
+  // Takes the object away: the memory is free when its last pin goes. Returns before the
+  // daemon has done it, and until then a get may still find it: Sync() waits for that.
+  // NotFound when it is not here.
   [[nodiscard]] absl::Status Delete(const ObjectId& id);
   // All sealed objects. Cost: a round trip and one pass over the slot table.
   [[nodiscard]] absl::StatusOr<std::vector<ObjectInfo>> List();

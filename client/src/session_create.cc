@@ -66,7 +66,9 @@ absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& opti
     }
     if (taken.lease) {
       lease = *taken.lease;
-      if (taken.next_offset && IsSmallBlock(block_bytes)) PrefetchBlock(*taken.next_offset, block_bytes);
+      if (taken.next_offset && IsSmallBlock(block_bytes)) {
+        PrefetchBlock(*taken.next_offset, block_bytes);
+      }
     } else {
       PENSTOCK_ASSIGN_OR_RETURN(lease, WaitForLease(block_bytes, options, nullptr));
     }

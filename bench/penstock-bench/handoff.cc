@@ -120,7 +120,8 @@ absl::Status RunHandoff(Crew& crew, const RunOptions& options, Report& report) {
   if (AllowedCpus().size() < 3) {
     report.AddNote(
         "handoff_spinning_us: producer, daemon and consumer have fewer than three cpus, so "
-        "some share one; the goal of 1 us with a core each is not shown here");
+        "some share one, and a consumer may come for its object after it was made; the goal "
+        "of 1 us with a core each is not shown here");
   }
   return absl::OkStatus();
 }

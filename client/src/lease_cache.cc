@@ -11,8 +11,8 @@ constexpr uint32_t kFirstTarget = 4;
 constexpr uint32_t kLeastTarget = 64;  // below this it does not shrink
 // A refill takes a wake-up of the daemon, 30 to 60 us, in which a client makes hundreds of
 // small objects; it is asked for at half.
-constexpr uint32_t kMostLeasesAhead = 2048;
-constexpr uint64_t kMostBytesAhead = 2 * kMiB;
+constexpr uint32_t kMostLeasesAhead = 1024;
+constexpr uint64_t kMostBytesAhead = 1 * kMiB;
 
 }  // namespace
 

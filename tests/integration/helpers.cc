@@ -119,8 +119,18 @@ void Channel::ReceiveBytes(void* bytes, size_t count) {
 }
 
 size_t OpenDescriptors(pid_t pid) {
-  const std::filesystem::directory_iterator entries(fmt::format("/proc/{}/fd", pid));
-  return static_cast<size_t>(std::distance(begin(entries), end(entries)));
+  const auto count = [pid] {
+    const std::filesystem::directory_iterator entries(fmt::format("/proc/{}/fd", pid));
+    return static_cast<size_t>(std::distance(begin(entries), end(entries)));
+  };
+  // A listing taken while one is being closed may miss another: twice the same counts.
+  size_t last = count();
+  Eventually([&] {
+    const size_t before = last;
+    last = count();
+    return last == before;
+  });
+  return last;
 }
 
 bool Runs(pid_t pid) {

@@ -105,7 +105,6 @@ TEST(Fork, ASubscriptionStaysWithTheParent) {
 }
 
 TEST(Fork, InTheMiddleOfOtherThreadsCallsTheChildStillWorks) {
-  if (kSanitized) GTEST_SKIP() << "a sanitizer's allocator does not survive such a fork";
   const TestDaemon daemon;
   Client client = daemon.Connect();
   const ObjectId shared = PutPattern(client, 1, 3000);
@@ -120,7 +119,7 @@ TEST(Fork, InTheMiddleOfOtherThreadsCallsTheChildStillWorks) {
       }
     });
   }
-  constexpr int kForks = 50;
+  constexpr int kForks = kSanitized ? 10 : 50;
   for (int i = 0; i < kForks; ++i) {
     const int code = RunInChild([&] {
       for (uint64_t n = 0; n < 20; ++n) {

@@ -250,22 +250,15 @@ TEST(FullStore, WithoutAFreeSlotACreatorIsToldSo) {
 TEST(FullStore, OneBlockGoesThroughTheHandsOfAllWhoWait) {
   const TestDaemon daemon({"--memory", "16MiB"});
   daemon.WaitPopulated();
-  // Forked before anything happens: a sanitizer's allocator does not survive a fork while
-  // the client's watching thread is in it.
-  Channel go;
+  Client client = daemon.Connect();
+  const std::vector<ObjectId> ids = Fill(client);
   std::vector<pid_t> children;
-  for (int i = 0; i < 4; ++i) {
+  for (uint64_t i = 1; i <= 4; ++i) {
     children.push_back(StartChild([&] {
       Client creator = daemon.Connect();
-      go.Wait();
       Must(creator.Create(kMiB, {.deadline = absl::Seconds(60)}).status());
       return 0;
     }));
-  }
-  Client client = daemon.Connect();
-  const std::vector<ObjectId> ids = Fill(client);
-  for (uint64_t i = 1; i <= children.size(); ++i) {
-    go.Signal();
     ASSERT_TRUE(Eventually([&] { return Counter(daemon, "room_waiters") == i; }));
   }
   Must(client.Delete(ids[0]));

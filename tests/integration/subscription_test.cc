@@ -150,6 +150,28 @@ TEST(Subscription, EachEventGoesToOneOfItsThreads) {
   EXPECT_EQ(all, made);
 }
 
+TEST(Subscription, IsNotHeldUpByAnotherThreadThatWaitsForSomethingElse) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  Client maker = daemon.Connect();
+  Subscription events = Must(client.Subscribe({.deletions = false}));
+  const ObjectId promised = Must(maker.NextId());
+  // The first who waits reads the ring for all.
+  std::thread other([&] { Must(client.Get(promised, kPatience)); });
+  ASSERT_TRUE(Eventually([&] { return daemon.Status().Counter("get_waiters") == 1; }));
+  constexpr uint64_t kEvents = 50;
+  std::thread making([&] {
+    for (uint64_t i = 0; i < kEvents; ++i) {
+      absl::SleepFor(absl::Milliseconds(2));  // so that the other side waits already
+      PutPattern(maker, i, 8);
+    }
+  });
+  for (uint64_t i = 0; i < kEvents; ++i) Must(events.Next(absl::Seconds(5)));
+  making.join();
+  Must(maker.Put("now", {.id = promised}));
+  other.join();
+}
+
 TEST(Subscription, EndsWithItsDaemon) {
   const TestDaemon daemon;
   Client client = daemon.Connect();

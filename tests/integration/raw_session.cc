@@ -43,7 +43,11 @@ RawSession::RawSession(const std::string& dir) : socket(Must(ConnectTo(SocketPat
 }
 
 void RawSession::Push(const Submission& record) {
-  if (!Eventually([this] { return producer_.HasRoom(); })) GiveUp("the ring stays full");
+  const auto revoked = [this] { return segments.daemon->revoked.load() != 0; };
+  if (!Eventually([&] { return producer_.HasRoom() || revoked(); })) {
+    GiveUp("the ring stays full");
+  }
+  if (revoked()) return;  // nobody reads it any more; the refusal says why
   producer_.Write(record);
   producer_.Publish();
   RingDoorbell(fds.at(kFdDaemonDoorbell).get());

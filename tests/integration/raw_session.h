@@ -20,7 +20,8 @@ class RawSession {
   // Ends the test program when the daemon of `dir` does not welcome it.
   explicit RawSession(const std::string& dir);
 
-  // Puts a record into the ring, publishes it and rings.
+  // Puts a record into the ring, publishes it and rings; nothing, once the daemon has ended
+  // the session.
   void Push(const Submission& record);
   // The tail word as it stands, whatever it should be; rings.
   void PublishTail(uint64_t tail);

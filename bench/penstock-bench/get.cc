@@ -1,6 +1,7 @@
 // penstock-bench get: the get and release of sealed objects that are here.
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "bench/harness/paired_runner.h"
 #include "bench/harness/pinning.h"
 #include "bench/harness/private_daemon.h"
+#include "bench/penstock-bench/bare_store.h"
 #include "bench/penstock-bench/get_worker.h"
 #include "bench/penstock-bench/small_objects.h"
 #include "bench/penstock-bench/subcommands.h"
@@ -24,22 +26,22 @@ namespace {
 constexpr uint64_t kFewIds = 10'000;
 constexpr uint64_t kManyIds = 1'000'000;
 constexpr uint64_t kManyIdsQuick = 50'000;
-constexpr uint64_t kBatchesOfSample = 50;
-constexpr uint64_t kGetsOfWorker = 1'000'000;  // in one sample
-constexpr uint64_t kGetsOfWorkerQuick = 100'000;
+constexpr uint64_t kBatchesOfSample = 500;
+constexpr uint64_t kGetsOfWorker = 250'000;  // in one sample: ten milliseconds
+constexpr uint64_t kGetsOfWorkerQuick = 50'000;
 
-// One observation a batch: nanoseconds of one get and release.
-Series GetRelease(std::string name, Client& client, RandomGets& gets,
-                  Verification& verification,
-                  bool (RandomGets::*run)(Client&, uint64_t) = &RandomGets::Run) {
+// One observation a batch: nanoseconds of one get and release. `run` does a batch and says
+// whether all of it was right.
+Series GetRelease(std::string name, std::function<bool(uint64_t)> run,
+                  Verification& verification) {
   Series series;
   series.name = name;
   series.unit = "ns";
   series.kind = Kind::kLatency;
-  series.take = [&client, &gets, &verification, name, run](Sample& sample) {
+  series.take = [name, run = std::move(run), &verification](Sample& sample) {
     for (uint64_t i = 0; i < kBatchesOfSample; ++i) {
       const int64_t start_ns = NowNs();
-      const bool right = (gets.*run)(client, kGetBatch);
+      const bool right = run(kGetBatch);
       sample.Add(static_cast<double>(NowNs() - start_ns) / kGetBatch, kGetBatch);
       if (!right) verification.Fail(name + ": an object was missing or held another word");
     }
@@ -130,9 +132,13 @@ absl::Status RunFew(Crew& crew, const RunOptions& options, Report& report) {
   PENSTOCK_RETURN_IF_ERROR(MakeSmallObjects(client, kFewIds, ids));
   PENSTOCK_RETURN_IF_ERROR(PinToCpu(AllowedCpus()[0]));
   RandomGets gets(ids, kFewIds, /*seed=*/42);
+  PENSTOCK_ASSIGN_OR_RETURN(const auto bare, BareStore::Create(ids, /*seed=*/42));
   Group group;
-  group.values.push_back(
-      GetRelease("get_release_1KiB_ns", client, gets, report.verification));
+  group.floor = GetRelease("get_floor_1KiB_ns", [&](uint64_t n) { return bare->Run(n); },
+                           report.verification);
+  group.values.push_back(GetRelease("get_release_1KiB_ns",
+                                    [&](uint64_t n) { return gets.Run(client, n); },
+                                    report.verification));
   PENSTOCK_RETURN_IF_ERROR(RunGroup(group, options, report));
   if (AllowedCpus().size() > 1) {
     Workers workers(crew, options.quick ? kGetsOfWorkerQuick : kGetsOfWorker,
@@ -159,16 +165,22 @@ absl::Status RunMany(const RunOptions& options, Report& report) {
   RandomGets gets(ids, count, /*seed=*/43);
   // Every page of payloads, slots and pins is touched once before.
   if (!gets.Run(client, count)) report.verification.Fail("one of many objects is not right");
+  PENSTOCK_ASSIGN_OR_RETURN(const auto bare, BareStore::Create(ids, /*seed=*/43));
   Group group;
+  group.floor = GetRelease("get_floor_1M_ids_ns", [&](uint64_t n) { return bare->RunAhead(n); },
+                           report.verification);
   // By GetMany, a thousand ids a call: its look-ahead is what a million ids need. One by
   // one, each get waits for its own cache misses; that is the second row.
-  for (const auto& [name, run] :
-       {std::pair{"get_release_1M_ids_ns", &RandomGets::RunMany},
-        std::pair{"get_release_1M_ids_one_by_one_ns", &RandomGets::Run}}) {
-    group.values.push_back(GetRelease(name, client, gets, report.verification, run));
-    group.values.back().more["ids"] = count;
-    group.values.back().more["pages"] = PagesName(daemon->is_huge());
-  group.values.back().more["index_pages"] = PagesName(daemon->index_is_huge());
+  group.values.push_back(GetRelease("get_release_1M_ids_ns",
+                                    [&](uint64_t n) { return gets.RunMany(client, n); },
+                                    report.verification));
+  group.values.push_back(GetRelease("get_release_1M_ids_one_by_one_ns",
+                                    [&](uint64_t n) { return gets.Run(client, n); },
+                                    report.verification));
+  for (Series& series : group.values) {
+    series.more["ids"] = count;
+    series.more["pages"] = PagesName(daemon->is_huge());
+    series.more["index_pages"] = PagesName(daemon->index_is_huge());
   }
   PENSTOCK_RETURN_IF_ERROR(RunGroup(group, options, report));
   CheckAll(client, ids, report);

@@ -51,15 +51,17 @@ class RandomGets {
 
 inline bool RandomGets::Run(Client& client, uint64_t count) {
   bool right = true;
+  const Wanted* const end = wanted_.data() + wanted_.size();
+  const Wanted* wanted = wanted_.data() + next_;
   for (uint64_t i = 0; i < count; ++i) {
-    const Wanted& wanted = wanted_[next_];
-    if (++next_ == wanted_.size()) next_ = 0;
-    const absl::StatusOr<ObjectView> view = client.Get(wanted.id, absl::ZeroDuration());
+    const absl::StatusOr<ObjectView> view = client.Get(wanted->id, absl::ZeroDuration());
     if (!view.ok()) return false;
     uint64_t word;
     std::memcpy(&word, view->data().data(), sizeof(word));
-    right &= word == wanted.first_word;
+    right &= word == wanted->first_word;
+    if (++wanted == end) wanted = wanted_.data();
   }
+  next_ = static_cast<size_t>(wanted - wanted_.data());
   return right;
 }
 

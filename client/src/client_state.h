@@ -26,7 +26,7 @@ class ClientState {
     return Reopen();
   }
   // The same without opening another: null when it is not usable. The hot path's.
-  Session* CurrentIfUsable() {
+  Session* CurrentIfUsable() const {
     Session* const session = current_.load(std::memory_order_acquire);
     return session->Usable() ? session : nullptr;
   }

@@ -7,7 +7,7 @@
 
 namespace penstock::internal {
 
-std::atomic<uint64_t> g_fork_generation{1};
+std::atomic<uint32_t> g_fork_generation{1};
 
 void WatchForks() {
   static const int registered = pthread_atfork(nullptr, nullptr, [] {

@@ -3,17 +3,13 @@
 #ifndef PENSTOCK_CLIENT_SRC_FORK_GUARD_H_
 #define PENSTOCK_CLIENT_SRC_FORK_GUARD_H_
 
-#include <atomic>
 #include <cstdint>
 
-#include <penstock/object_view.h>
+#include <penstock/internal/session_head.h>
 
 namespace penstock::internal {
 
-// g_fork_generation (penstock/object_view.h) grows by one in the child at each fork.
-// Relaxed: a fork is ordered with everything.
-
-inline uint64_t ForkGeneration() { return CurrentForkGeneration(); }
+inline uint32_t ForkGeneration() { return CurrentForkGeneration(); }
 
 // Starts counting; called before the first session is opened.
 void WatchForks();

@@ -6,18 +6,14 @@
 
 namespace penstock {
 
-std::span<const std::byte> ObjectView::metadata() const {
-  if (!Usable()) return {};
-  return {facts_.data + MetadataOffset(facts_.size), facts_.metadata_size};
-}
-
 absl::Status ObjectView::status() const {
   if (session_ == nullptr) {
     return absl::FailedPreconditionError(
         "this view holds no object: it was released, moved from, or never filled by a get");
   }
   // The bytes stay readable when the daemon dies; only a fork takes them away.
-  return session_->FromThisProcess() ? absl::OkStatus() : session_->WhyUnusable();
+  if (Usable()) return absl::OkStatus();
+  return static_cast<internal::Session*>(session_)->WhyUnusable();
 }
 
 Builder& Builder::operator=(Builder&& other) noexcept {

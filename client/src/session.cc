@@ -18,7 +18,7 @@ namespace penstock::internal {
 absl::StatusOr<std::unique_ptr<Session>> Session::Open(const std::string& dir) {
   WatchForks();
   std::unique_ptr<Session> session(new Session());
-  session->fork_generation_ = ForkGeneration();
+  session->fork_generation = ForkGeneration();
   PENSTOCK_RETURN_IF_ERROR(session->Connect(dir));
   return session;
 }
@@ -96,7 +96,8 @@ absl::Status Session::Adopt(const WelcomeFacts& facts, std::vector<UniqueFd>& fd
                                   facts.capacity);
   PENSTOCK_RETURN_IF_ERROR(segments_.Check(index_.capacity()));
   pins_ = PinRow(segments_.bitmap, segments_.pins);
-  arena_ = arena_mapping_.data();
+  slots = &index_.slot(0);
+  arena = arena_mapping_.data();
   arena_bytes_ = facts.arena_bytes;
   revoked_ = &segments_.daemon->revoked;
   incarnation_ = facts.incarnation;

@@ -23,13 +23,14 @@
 #include "store/shm/index_segment.h"
 #include "store/shm/mapping.h"
 #include "store/shm/pin_row.h"
+#include "store/shm/slot_table.h"
 #include "store/wire/control_message.h"
 #include "store/wire/packet_socket.h"
 
 namespace penstock::internal {
 
 // Thread safety: every call from any thread of the process that opened it.
-class Session {
+class Session : public SessionHead {
  public:
   static absl::StatusOr<std::unique_ptr<Session>> Open(const std::string& dir);
   ~Session();
@@ -38,9 +39,9 @@ class Session {
 
   // Usable here and now: this process opened it and the daemon lives.
   bool Usable() const {
-    return fork_generation_ == ForkGeneration() && !dead_.load(std::memory_order_relaxed);
+    return IsOfThisProcess() && !dead_.load(std::memory_order_relaxed);
   }
-  bool FromThisProcess() const { return fork_generation_ == ForkGeneration(); }
+  bool FromThisProcess() const { return IsOfThisProcess(); }
   absl::Status WhyUnusable() const;
   // Builders or views of this session are still about.
   bool HasHandles();
@@ -52,8 +53,11 @@ class Session {
                                                   absl::Duration deadline);
   absl::StatusOr<bool> Contains(const ObjectId& id);
   absl::StatusOr<std::vector<ObjectInfo>> List();
-  // The last step of ObjectView::Release.
+  Pinned PinAtFirstLook(const ObjectId& id);
+  // The last steps of ObjectView::Release; the last of them as an ordinary function too.
+  void ReleaseView(const Slot* object);
   void ReleasePin(uint32_t slot);
+  void Release(uint32_t slot);
   const Slot& slot(uint32_t index) const { return index_.slot(index); }
 
   // Writes (session_create.cc).
@@ -84,7 +88,17 @@ class Session {
 
   class LookAhead;
 
-  bool AcceptPinned(uint32_t slot, const ObjectId& id);
+  // What a view says of an object that the daemon may not have published yet.
+  struct OwnSlot : Slot {
+    uint32_t number;
+  };
+  ObjectView ViewOfOwn(uint32_t slot, const ObjectFacts& facts);
+  static void ReleaseOwnSlot(Session* session, const Slot* object);
+
+  bool Holds(const Slot& object, const ObjectId& id) const;
+  static Pinned PinAtLength(Session* session, const ObjectId& id);
+  static Pinned RefusePin(Session* session, uint32_t slot);
+  static void TellOfRelease(Session* session, uint32_t slot, uint64_t word);
   bool GetUnpublished(const ObjectId& id, ObjectView& view);
   absl::StatusOr<ObjectView> TakeAnswer(const Completion& answer, const ObjectId& id);
   ObjectId MakeId(uint64_t sequence) const { return {incarnation_, number_, sequence}; }
@@ -105,9 +119,7 @@ class Session {
   // What a get touches, together.
   IndexSegment index_;
   PinRow pins_;
-  const std::byte* arena_ = nullptr;  // read-only view
   const std::atomic<uint32_t>* revoked_ = nullptr;
-  uint64_t fork_generation_ = 0;
   std::atomic<bool> dead_{false};
 
   uint64_t incarnation_ = 0;

@@ -161,9 +161,11 @@ absl::StatusOr<ObjectView> Session::SealToView(Builder& builder) {
   // Pinned before the seal is out: another's delete cannot free what we go on reading.
   const uint32_t slot = builder.lease_.slot;
   pins_.Pin(slot, Epoch());
-  ObjectView view(this, {arena_ + builder.lease_.offset, builder.size_, slot,
-                         builder.metadata_size_, builder.type_tag_, builder.id_,
-                         fork_generation_});
+  ObjectView view = ViewOfOwn(slot, {.id = builder.id_,
+                                     .offset = builder.lease_.offset,
+                                     .size = builder.size_,
+                                     .metadata_size = builder.metadata_size_,
+                                     .type_tag = builder.type_tag_});
   PENSTOCK_RETURN_IF_ERROR(Seal(builder).status());
   return view;
 }

@@ -27,12 +27,26 @@ bool Session::GetUnpublished(const ObjectId& id, ObjectView& view) {
   if (GenerationOf(word) != own->generation ||
       (state != SlotState::kLeased && state != SlotState::kSealed) ||
       revoked_->load(std::memory_order_relaxed) != 0) {
-    ReleasePin(own->slot);
+    Release(own->slot);
     return false;
   }
-  view = ObjectView(this, {arena_ + own->offset, own->size, own->slot, own->metadata_size,
-                           own->type_tag, id, fork_generation_});
+  view = ViewOfOwn(own->slot, {.id = id,
+                               .offset = own->offset,
+                               .size = own->size,
+                               .metadata_size = own->metadata_size,
+                               .type_tag = own->type_tag});
   return true;
+}
+
+ObjectView Session::ViewOfOwn(uint32_t slot, const ObjectFacts& facts) {
+  auto own = std::make_unique<OwnSlot>();
+  own->id = facts.id;
+  own->offset = facts.offset;
+  own->size = facts.size;
+  own->metadata_size = facts.metadata_size;
+  own->type_tag = facts.type_tag;
+  own->number = slot;
+  return ObjectView(ObjectView::Key(), {this, own.release()});
 }
 
 // The daemon holds the object for us; our own pin takes over.
@@ -51,16 +65,14 @@ absl::StatusOr<ObjectView> Session::TakeAnswer(const Completion& answer, const O
   confirm.generation = answer.object.generation;
   // Quiet: a hold a little longer costs nothing, unless somebody waits for this slot.
   if (!submissions_->Push(confirm, Bell::kQuiet)) {
-    ReleasePin(slot);
+    Release(slot);
     return WhyUnusable();
   }
   // SYNC S3: the publication was a full fence; read the slot after it.
   const uint64_t word = index_.slot(slot).state.load(std::memory_order_seq_cst);
   if (!IsPlainlySealed(word)) submissions_->RingIfParked();
   // The fields of a pinned, published slot stand still.
-  const Slot& object = index_.slot(slot);
-  return ObjectView(this, {arena_ + offset, size, slot, answer.object.metadata_size,
-                           object.type_tag, id, fork_generation_});
+  return ObjectView(ObjectView::Key(), {this, &index_.slot(slot)});
 }
 
 // Brings what the gets of a long list will touch into the cache before they come to it:
@@ -103,7 +115,7 @@ class Session::LookAhead {
     session_.pins_.Prefetch(found);
   }
   void FetchPayload(size_t i) {
-    __builtin_prefetch(session_.arena_ +
+    __builtin_prefetch(session_.arena +
                        session_.index_.slot(slots_[i % kRemembered]).offset);
   }
 

@@ -72,7 +72,8 @@ uint32_t Core::EpochOfSeals() {
   auto& epoch = index_.header().epoch;
   if (!sealed_evictable_) {
     sealed_evictable_ = true;
-    epoch.store(epoch.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    const uint32_t next = epoch.load(std::memory_order_relaxed) + 1;
+    epoch.store(next != 0 ? next : 1, std::memory_order_relaxed);  // 0: never used
   }
   return epoch.load(std::memory_order_relaxed);
 }

@@ -33,6 +33,15 @@ inline bool ForEachCandidate(const IndexSegment& index, uint64_t hash, Visit&& v
   return false;
 }
 
+// The word that Insert prefers for `hash`, or 0 when that one holds another id or none: then
+// ForEachCandidate knows more. Thread safety: any. Cost: one cache line.
+inline uint64_t FirstCandidate(const IndexSegment& index, uint64_t hash) {
+  const uint32_t tag = static_cast<uint32_t>(hash >> 32);
+  const Bucket& bucket = index.bucket(static_cast<uint32_t>(hash) & index.bucket_mask());
+  const uint64_t word = bucket.words[tag % kBucketWords].load(std::memory_order_acquire);
+  return static_cast<uint32_t>(word >> 32) == tag ? word : 0;
+}
+
 // The daemon's writing half. Thread safety: one thread.
 class HashIndex {
  public:

@@ -40,6 +40,7 @@ IndexSegment IndexSegment::Format(std::byte* base, const IndexGeometry& geometry
   header->buckets_offset = geometry.buckets_offset;
   header->arena_bytes = arena_bytes;
   header->incarnation = incarnation;
+  header->epoch.store(1, std::memory_order_relaxed);
   header->magic = kIndexMagic;
   // A zeroed segment is a valid table of free slots of generation 0 and empty buckets.
   return IndexSegment(base, *header);

@@ -25,16 +25,20 @@ class PinRow {
   PinRow() = default;
   PinRow(std::atomic<uint64_t>* bitmap, Pin* pins) : bitmap_(bitmap), pins_(pins) {}
 
-  // The increment is a full fence: read the slot after it, never before.
+  // The increment is a full fence: read the slot after it, never before. `epoch` is not 0.
   void Pin(uint32_t slot, uint32_t epoch) {
-    // A page's bit stands before the first pin in it; the daemon reads no other page.
-    std::atomic<uint64_t>& word = bitmap_[slot / kPinsPerPage / 64];
-    const uint64_t bit = uint64_t{1} << (slot / kPinsPerPage % 64);
-    if ((word.load(std::memory_order_relaxed) & bit) == 0) [[unlikely]] {
-      word.fetch_or(bit, std::memory_order_seq_cst);
-    }
-    pins_[slot].epoch.store(epoch, std::memory_order_relaxed);
-    pins_[slot].count.fetch_add(1, std::memory_order_seq_cst);
+    penstock::Pin& pin = pins_[slot];
+    // A pin of this epoch lies in a page whose bit stands already.
+    if (pin.epoch.load(std::memory_order_acquire) != epoch) [[unlikely]] Touch(slot, epoch);
+    pin.count.fetch_add(1, std::memory_order_seq_cst);
+  }
+
+  // The same where this slot was pinned in `epoch` before; else does nothing: false.
+  bool PinAgain(uint32_t slot, uint32_t epoch) {
+    penstock::Pin& pin = pins_[slot];
+    if (pin.epoch.load(std::memory_order_acquire) != epoch) [[unlikely]] return false;
+    pin.count.fetch_add(1, std::memory_order_seq_cst);
+    return true;
   }
 
   // The decrement is a full fence: read the slot after it (SYNC S3).
@@ -46,6 +50,16 @@ class PinRow {
   void Prefetch(uint32_t slot) const { __builtin_prefetch(&pins_[slot], 1); }
 
  private:
+  // A page's bit stands before the first pin in it; the daemon reads no other page.
+  void Touch(uint32_t slot, uint32_t epoch) {
+    std::atomic<uint64_t>& word = bitmap_[slot / kPinsPerPage / 64];
+    const uint64_t bit = uint64_t{1} << (slot / kPinsPerPage % 64);
+    if ((word.load(std::memory_order_relaxed) & bit) == 0) {
+      word.fetch_or(bit, std::memory_order_seq_cst);
+    }
+    pins_[slot].epoch.store(epoch, std::memory_order_release);
+  }
+
   std::atomic<uint64_t>* bitmap_ = nullptr;
   penstock::Pin* pins_ = nullptr;
 };

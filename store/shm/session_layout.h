@@ -18,7 +18,7 @@
 //        parked           exchange seq_cst; daemon loads seq_cst         SYNC S1
 //        bitmap words     fetch_or seq_cst; daemon loads seq_cst         SYNC S2
 //        pin.count        fetch_add/fetch_sub seq_cst; daemon loads seq_cst  SYNC S2, S3
-//        pin.epoch        store relaxed; daemon loads relaxed            (a hint for LRU)
+//        pin.epoch        store release; daemon loads relaxed            (a hint for LRU)
 //      daemon's segment: the daemon alone; the client maps it read-only.
 //        submission_head  store release; client loads acquire
 //        completion_tail  exchange seq_cst; client loads seq_cst         SYNC S1

@@ -49,6 +49,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <penstock/internal/slot.h>
 #include <penstock/object_id.h>
 
 namespace penstock {
@@ -81,26 +82,11 @@ constexpr bool IsPlainlySealed(uint64_t word) {
   return (word & (kSlotStateMask | kSlotWanted)) == static_cast<uint64_t>(SlotState::kSealed);
 }
 
-struct alignas(64) Slot {
-  std::atomic<uint64_t> state;  // generation << 16 | flags | SlotState
-  ObjectId id;
-  uint64_t offset;              // of the payload in the arena, a multiple of 64
-  uint64_t size;                // payload bytes; metadata follows at the next 8 bytes
-  uint32_t metadata_size;
-  uint32_t type_tag;
-  uint32_t flags;               // SealFlags
-  uint32_t reserved;            // zero; rounds the slot to one cache line
-};
-
 static_assert(sizeof(Slot) == 64 && alignof(Slot) == 64);
 static_assert(offsetof(Slot, id) == 8 && offsetof(Slot, offset) == 32);
 static_assert(offsetof(Slot, size) == 40 && offsetof(Slot, metadata_size) == 48);
 static_assert(offsetof(Slot, type_tag) == 52 && offsetof(Slot, flags) == 56);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
-
-inline constexpr uint64_t MetadataOffset(uint64_t payload_size) {
-  return (payload_size + 7) / 8 * 8;
-}
 
 enum SealFlags : uint32_t {
   kSealEvictable = 1,     // may be dropped when room is needed

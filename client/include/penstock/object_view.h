@@ -2,13 +2,13 @@
 #ifndef PENSTOCK_OBJECT_VIEW_H_
 #define PENSTOCK_OBJECT_VIEW_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <utility>
 
+#include <penstock/internal/session_head.h>
 #include <penstock/object_id.h>
 
 #include "absl/status/status.h"
@@ -17,13 +17,7 @@ namespace penstock {
 
 namespace internal {
 class Session;
-// Counts forks; the library's own, read here only to keep data() free of calls. Grows by
-// one in the child at each fork. Relaxed: a fork is ordered with everything.
-extern std::atomic<uint64_t> g_fork_generation;
-inline uint64_t CurrentForkGeneration() {
-  return g_fork_generation.load(std::memory_order_relaxed);
 }
-}  // namespace internal
 
 // Move-only: letting it go is the release (one store, one fence, no system call unless
 // the object was deleted or evicted meanwhile).
@@ -38,13 +32,12 @@ class ObjectView {
  public:
   ObjectView() = default;
   ObjectView(ObjectView&& other) noexcept
-      : session_(std::exchange(other.session_, nullptr)),
-        facts_(other.facts_) {}
+      : session_(std::exchange(other.session_, nullptr)), object_(other.object_) {}
   ObjectView& operator=(ObjectView&& other) noexcept {
     if (this != &other) {
       Release();
       session_ = std::exchange(other.session_, nullptr);
-      facts_ = other.facts_;
+      object_ = other.object_;
     }
     return *this;
   }
@@ -52,43 +45,47 @@ class ObjectView {
 
   // The payload; its address is a multiple of 64. Empty for a moved-from view.
   std::span<const std::byte> data() const {
-    return Usable() ? std::span<const std::byte>(facts_.data, facts_.size)
-                    : std::span<const std::byte>();
+    if (!Usable()) return {};
+    return {session_->arena + object_->offset, object_->size};
   }
-  std::span<const std::byte> metadata() const;
+  std::span<const std::byte> metadata() const {
+    if (!Usable()) return {};
+    return {session_->arena + object_->offset + MetadataOffset(object_->size),
+            object_->metadata_size};
+  }
   // The payload as characters.
   std::string_view text() const {
     const auto bytes = data();
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
-  const ObjectId& id() const { return facts_.id; }
-  uint32_t type_tag() const { return facts_.type_tag; }
+  // Nil and 0 when the view cannot be used.
+  ObjectId id() const { return Usable() ? object_->id : ObjectId(); }
+  uint32_t type_tag() const { return Usable() ? object_->type_tag : 0; }
   // Ok, or why the view cannot be used: it holds nothing, or was made before a fork.
   absl::Status status() const;
 
   // Lets the object go now.
-  void Release();
+  void Release() {
+    internal::SessionHead* const session = std::exchange(session_, nullptr);
+    if (session != nullptr) internal::Unpin(session, object_);
+  }
 
  private:
   friend class internal::Session;
-  struct Facts {
-    const std::byte* data = nullptr;
-    uint64_t size = 0;
-    uint32_t slot = 0;
-    uint32_t metadata_size = 0;
-    uint32_t type_tag = 0;
-    ObjectId id;
-    uint64_t fork_generation = 0;  // of the process that may use the view
-  };
-  ObjectView(internal::Session* session, const Facts& facts)
-      : session_(session), facts_(facts) {}
+  friend class Client;
+  // What only the library can name, so that only it can call the public constructor.
+  struct Key {};
 
-  bool Usable() const {
-    return session_ != nullptr && facts_.fork_generation == internal::CurrentForkGeneration();
-  }
+ public:
+  // The library's own, public so that a status can be filled in place.
+  ObjectView(Key, const internal::Pinned& pinned)
+      : session_(pinned.session), object_(pinned.object) {}
 
-  internal::Session* session_ = nullptr;  // null: holds nothing
-  Facts facts_;
+ private:
+  bool Usable() const { return session_ != nullptr && session_->IsOfThisProcess(); }
+
+  internal::SessionHead* session_ = nullptr;  // null: holds nothing
+  const Slot* object_ = nullptr;  // pinned; of the index, or the view's own (OwnSlot)
 };
 
 }  // namespace penstock

@@ -92,7 +92,7 @@ TEST(CoreDelete, PinThatCameJustBeforeTheMarkIsSeenAndItsRefusalFreesTheObject) 
   FakeClient& maker = store.Open();
   FakeClient& reader = store.Open();
   const FakeObject object = store.Put(maker, 100);
-  reader.pins().Pin(object.lease.slot, 0);
+  reader.pins().Pin(object.lease.slot, 1);
   store.Delete(maker, object);
   EXPECT_EQ(store.StateOfSlot(object.lease.slot), SlotState::kDeleted);
   // The reader's second look refuses, and takes the pin away like any other.
@@ -107,7 +107,7 @@ TEST(CoreDelete, PinThatCameAfterTheSlotWasFreedKeepsNothing) {
   FakeClient& reader = store.Open();
   const FakeObject object = store.Put(maker, 100);
   store.Delete(maker, object);
-  reader.pins().Pin(object.lease.slot, 0);
+  reader.pins().Pin(object.lease.slot, 1);
   const FakeObject next = store.Put(maker, 100);  // the same slot again
   ASSERT_EQ(next.lease.slot, object.lease.slot);
   EXPECT_FALSE(reader.Unpin(object.lease.slot));

@@ -68,7 +68,8 @@ TEST(CoreEvict, LruHoldsAcrossTheEpochsWrapAround) {
   FakeStore store(FourBlocks());
   FakeClient& client = store.Open();
   store.index().header().epoch.store(0xfffffffe);
-  const std::vector<FakeObject> objects = Fill(store, client);  // epochs ..fe, ..ff, 0, 1
+  const std::vector<FakeObject> objects = Fill(store, client);  // epochs ..ff, 1, 2, 3
+  EXPECT_EQ(store.index().header().epoch.load(), 3u);  // 0 is left out
   store.Lease(client, kBlock);
   store.Lease(client, kBlock);
   EXPECT_FALSE(store.Contains(client, objects[0].id));

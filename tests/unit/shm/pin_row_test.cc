@@ -48,6 +48,20 @@ TEST(PinRow, EveryPageHasItsOwnBit) {
   EXPECT_EQ(row.bitmap[2].load(), 3u);
 }
 
+TEST(PinRow, PinAgainWantsAnEarlierPinOfTheSameEpoch) {
+  Row row;
+  EXPECT_FALSE(row.client.PinAgain(9, 1));  // its page's bit does not stand yet
+  EXPECT_EQ(row.client.Count(9), 0u);
+  EXPECT_EQ(row.bitmap[0].load(), 0u);
+  row.client.Pin(9, 1);
+  row.client.Unpin(9);
+  EXPECT_TRUE(row.client.PinAgain(9, 1));
+  EXPECT_TRUE(row.daemon.IsPinned(9));
+  EXPECT_FALSE(row.client.PinAgain(9, 2));  // the daemon must hear of the later use
+  EXPECT_EQ(row.client.Count(9), 1u);
+  EXPECT_FALSE(row.client.PinAgain(10, 1));
+}
+
 TEST(PinRow, DaemonReadsNoPageWhoseBitIsNotSet) {
   Row row;
   row.pins[7].count.store(1);  // written without its bit: such a page is not read

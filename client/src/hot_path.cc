@@ -105,8 +105,10 @@ inline void Session::ReleaseView(const Slot* object) {
 
 // The view was made before its object was published, and has brought its own facts.
 [[gnu::noinline]] void Session::ReleaseOwnSlot(Session* session, const Slot* object) {
-  const std::unique_ptr<const OwnSlot> own(static_cast<const OwnSlot*>(object));
+  // Made by ViewOfOwn, and seen as const by the view only.
+  std::unique_ptr<OwnSlot> own(const_cast<OwnSlot*>(static_cast<const OwnSlot*>(object)));
   if (session->IsOfThisProcess()) session->ReleasePin(own->number);
+  spare_own_slot = std::move(own);
 }
 
 }  // namespace internal

@@ -94,6 +94,8 @@ class Session : public SessionHead {
   };
   ObjectView ViewOfOwn(uint32_t slot, const ObjectFacts& facts);
   static void ReleaseOwnSlot(Session* session, const Slot* object);
+  // Of the view that this thread released last: allocating would double a seal's cost.
+  static thread_local std::unique_ptr<OwnSlot> spare_own_slot;
 
   bool Holds(const Slot& object, const ObjectId& id) const;
   static Pinned PinAtLength(Session* session, const ObjectId& id);

@@ -38,8 +38,11 @@ bool Session::GetUnpublished(const ObjectId& id, ObjectView& view) {
   return true;
 }
 
+thread_local std::unique_ptr<Session::OwnSlot> Session::spare_own_slot;
+
 ObjectView Session::ViewOfOwn(uint32_t slot, const ObjectFacts& facts) {
-  auto own = std::make_unique<OwnSlot>();
+  std::unique_ptr<OwnSlot> own = std::move(spare_own_slot);
+  if (own == nullptr) own = std::make_unique<OwnSlot>();
   own->id = facts.id;
   own->offset = facts.offset;
   own->size = facts.size;

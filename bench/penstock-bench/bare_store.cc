@@ -69,7 +69,7 @@ inline bool BareStore::GetAndRelease(uint32_t slot, const ObjectId& id) {
   const Slot& object = index_.slot(slot);
   const std::byte* const payload = arena_ + object.offset;
   __builtin_prefetch(payload);
-  std::atomic<uint32_t>& count = pins_[slot].count;
+  auto& count = pins_[slot].count;
   count.fetch_add(1, std::memory_order_seq_cst);
   const bool held = IsPlainlySealed(object.state.load(std::memory_order_seq_cst)) &&
                     object.id == id;

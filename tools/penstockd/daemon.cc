@@ -37,8 +37,9 @@ class KeeperWatch {
  private:
   void OnDeath() {
     server_->Unwatch(pidfd_.get());
-    while (waitpid(-1, nullptr, WNOHANG) > 0) {
-    }
+    // This one child only: how a worker ended is the node service's to hear.
+    siginfo_t ignored{};
+    waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &ignored, WEXITED | WNOHANG);
     auto started = StartSuccessorKeeper(*kept_, argv_);
     if (!started.ok()) {
       spdlog::error("the keeper died and no other can be started: {}",
@@ -77,6 +78,21 @@ int RunDaemon(const DaemonOptions& options, KeptDescriptors& kept, UniqueFd keep
   if (const absl::Status status = watch.Begin(); !status.ok()) {
     spdlog::error("{}", status.ToString());
     return 1;
+  }
+  UniqueFd owner;
+  if (options.owner_pid != 0) {
+    auto opened = OpenPidfd(static_cast<pid_t>(options.owner_pid));
+    if (!opened.ok()) {
+      spdlog::warn("the owner, process {}, is gone", options.owner_pid);
+      return 0;
+    }
+    owner = *std::move(opened);
+    if (const absl::Status status =
+            (*server)->Watch(owner.get(), [&server] { (*server)->Stop(); });
+        !status.ok()) {
+      spdlog::error("{}", status.ToString());
+      return 1;
+    }
   }
   spdlog::info("serving {} for {} objects at {}", FormatBytes(options.memory_bytes),
                options.objects, SocketPath(options.dir));

@@ -52,6 +52,11 @@ absl::StatusOr<UniqueFd> LockDirectory(const std::string& dir) {
   return lock;
 }
 
+void RemoveDirectory(const std::string& dir) {
+  unlink(LockPath(dir).c_str());
+  rmdir(dir.c_str());
+}
+
 void WriteLockHolder(int lock_fd, int pid) {
   const std::string text = fmt::format("{}\n", pid);
   if (ftruncate(lock_fd, 0) == 0) {

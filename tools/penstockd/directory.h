@@ -14,6 +14,9 @@ namespace penstock {
 // The result is the lock; it is held as long as any process has it open.
 absl::StatusOr<UniqueFd> LockDirectory(const std::string& dir);
 
+// Takes the lock's file and the directory away, if nothing else is in it.
+void RemoveDirectory(const std::string& dir);
+
 // Writes who holds the lock, for the next one to say.
 void WriteLockHolder(int lock_fd, int pid);
 

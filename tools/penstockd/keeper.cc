@@ -45,6 +45,8 @@ bool EndedInOrder(const KeptDescriptors& kept) {
 
 void CleanUp(const DaemonOptions& options) {
   unlink(SocketPath(options.dir).c_str());
+  // A private cluster's directory was made for it alone.
+  if (options.owner_pid != 0) RemoveDirectory(options.dir);
 }
 
 // Forks a daemon. In the child it never returns.

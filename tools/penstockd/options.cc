@@ -75,6 +75,9 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
     return SetNumber(name, text, kLeastObjects, kMaxSlots, options.objects);
   }
   if (name == "max-sessions") return SetNumber(name, text, 1, 65536, options.max_sessions);
+  if (name == "cpus") return SetNumber(name, text, 1, 10'000, options.cpus);
+  if (name == "max-workers") return SetNumber(name, text, 1, 512, options.max_workers);
+  if (name == "owner-pid") return SetNumber(name, text, 1, 1u << 30, options.owner_pid);
   if (name == "huge-pages") {
     const auto found = kHugePagesNames.find(text);
     if (found == kHugePagesNames.end()) {
@@ -94,7 +97,7 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
   }
   return absl::InvalidArgumentError(
       fmt::format("'{}' is no option: those known are dir, memory, objects, huge-pages, "
-                  "log-level, max-sessions", name));
+                  "log-level, max-sessions, cpus, max-workers, owner-pid", name));
 }
 
 absl::Status ApplyFile(const std::string& path, RawOptions& raw) {
@@ -154,6 +157,12 @@ ParsedOptions ParseOptions(int argc, char** argv) {
   app.add_option("--log-level", flags["log-level"],
                  "trace, debug, info, warn, error or off (info)");
   app.add_option("--max-sessions", flags["max-sessions"], "most clients, 1 to 65536 (4096)");
+  app.add_option("--cpus", flags["cpus"],
+                 "CPUs that tasks may use, 1 to 10000 (as many as the machine has)");
+  app.add_option("--max-workers", flags["max-workers"],
+                 "most processes of tasks and actors, 1 to 512 (64)");
+  app.add_option("--owner-pid", flags["owner-pid"],
+                 "end with this process, and remove the directory (nobody)");
   ParsedOptions parsed;
   try {
     app.parse(argc, argv);

@@ -24,6 +24,9 @@ struct DaemonOptions {
   HugePages huge_pages = HugePages::kAuto;
   std::string log_level = "info";   // trace, debug, info, warn, error, off
   uint32_t max_sessions = 4096;
+  uint32_t cpus = 0;                // that tasks may use; 0: as many as the machine has
+  uint32_t max_workers = 64;        // processes of tasks and actors
+  uint32_t owner_pid = 0;           // ends with this process, and takes its directory along
 };
 
 // Outcome of parsing: options to run with, or an exit code because everything has been

@@ -4,6 +4,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <thread>
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -43,6 +46,7 @@ Server::~Server() {
         fd, RefusedMessage(absl::UnavailableError("the daemon was ended in order")));
   }
   populator_.reset();
+  node_.reset();
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Make(const DaemonOptions& options,
@@ -62,6 +66,13 @@ absl::Status Server::Init(int listen_fd, int stop_fd) {
   reactor_ = std::make_unique<Reactor>(std::move(reactor));
   PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(listen_fd_, [this] { OnConnect(); }));
   PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(stop_fd, [this] { stopping_ = true; }));
+  NodeOptions node;
+  node.dir = options_.dir;
+  node.cpus = options_.cpus > 0 ? options_.cpus
+                                : static_cast<double>(std::thread::hardware_concurrency());
+  node.max_workers = options_.max_workers;
+  node.started_ahead = std::min(options_.max_workers, static_cast<uint32_t>(node.cpus));
+  node_ = std::make_unique<NodeService>(*reactor_, node);
   PENSTOCK_ASSIGN_OR_RETURN(populated_doorbell_, MakeDoorbell());
   PENSTOCK_RETURN_IF_ERROR(
       reactor_->Watch(populated_doorbell_.get(), [this] { OnPopulated(); }));
@@ -178,6 +189,8 @@ StatusFacts Server::Status() const {
       {"broken_sessions", stats.broken_sessions},
       {"turns", stats.turns},
       {"records", stats.records},
+      {"runtime_processes", node_->processes()},
+      {"runtime_workers", node_->workers()},
   };
   if (!progress.note.empty()) facts.notes.push_back(progress.note);
   return facts;

@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "runtime/node/node_service.h"
 #include "store/object/core.h"
 #include "store/reactor/reactor.h"
 #include "store/wire/control_message.h"
@@ -33,6 +34,7 @@ class Server : public CoreHost {
 
   // Serves until `stop_fd` is readable, then tells the clients and returns.
   void Run();
+  void Stop() { stopping_ = true; }
 
  private:
   explicit Server(const DaemonOptions& options);
@@ -48,6 +50,7 @@ class Server : public CoreHost {
   void OnDeath(int socket_fd);
   void OnHello(Connection& connection, const wire::Hello& hello);
   absl::Status OpenSession(Connection& connection);
+  void PassToNode(int socket_fd);
   void OnPopulated();
   void Refuse(Connection& connection, const absl::Status& why);
   void Close(int socket_fd);
@@ -59,6 +62,7 @@ class Server : public CoreHost {
   StoreMemory memory_;
   std::unique_ptr<Core> core_;
   std::unique_ptr<Reactor> reactor_;
+  std::unique_ptr<NodeService> node_;
   std::unique_ptr<Populator> populator_;
   UniqueFd populated_doorbell_;
   bool population_finished_ = false;

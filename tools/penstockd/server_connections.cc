@@ -104,11 +104,26 @@ void Server::OnHello(Connection& connection, const wire::Hello& hello) {
     status = absl::FailedPreconditionError("this connection has a session already");
   } else if (hello.role() == wire::Role_Client) {
     status = OpenSession(connection);
+  } else if (hello.role() == wire::Role_Runtime) {
+    return PassToNode(fd);
   }
   if (status.ok()) return;
   Refuse(connection, status);
   // Also a session that was opened half: nobody holds anything through it yet.
   if (!had_session) Close(fd);
+}
+
+// A process of the runtime: the node service reads its socket from now on.
+void Server::PassToNode(int socket_fd) {
+  reactor_->Remove(socket_fd);
+  const std::unique_ptr<Connection> connection = std::move(connections_.at(socket_fd));
+  connections_.erase(socket_fd);
+  const int32_t pid = connection->pid;
+  if (const absl::Status status = node_->Adopt(std::move(connection->socket),
+                                               std::move(connection->pidfd), pid);
+      !status.ok()) {
+    spdlog::warn("process {} was turned away: {}", pid, status.ToString());
+  }
 }
 
 absl::Status Server::OpenSession(Connection& connection) {

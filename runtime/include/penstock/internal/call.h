@@ -1,0 +1,125 @@
+// What the templates of the task API hand to the library: bytes and refs. Not for users.
+#ifndef PENSTOCK_INTERNAL_CALL_H_
+#define PENSTOCK_INTERNAL_CALL_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <msgpack.hpp>
+#include <penstock/internal/result.h>
+#include <penstock/object_ref.h>
+
+#include "absl/time/time.h"
+
+namespace penstock::internal {
+
+// One argument on its way out: packed bytes, or a ref whose value is to be passed.
+struct Argument {
+  std::string bytes;
+  ResultPtr ref;  // not null: its value
+};
+
+using Amounts = std::vector<std::pair<std::string, double>>;
+
+struct CallOptions {
+  Amounts resources = {{"CPU", 1}};
+  std::string name;  // an actor's
+};
+
+// Collects the refs that are packed while it lives; they are kept until the call is over.
+class PackScope {
+ public:
+  PackScope();
+  ~PackScope();
+  PackScope(const PackScope&) = delete;
+  PackScope& operator=(const PackScope&) = delete;
+  std::vector<ResultPtr> Take() { return std::exchange(refs_, {}); }
+  static PackScope* Current();
+  void Add(const ResultPtr& ref) { refs_.push_back(ref); }
+
+ private:
+  PackScope* const outer_;
+  std::vector<ResultPtr> refs_;
+};
+
+// The arguments of a call that runs here.
+class ArgumentReader {
+ public:
+  explicit ArgumentReader(std::string_view bytes) : bytes_(bytes) {}
+  // The packed bytes of the next argument; of one passed by its ref, the value's.
+  std::string_view Next();
+  size_t left() const { return bytes_.size(); }
+
+ private:
+  std::string_view bytes_;
+  std::vector<std::shared_ptr<const void>> held_;
+};
+
+// A function that can be called from elsewhere. It reads its arguments and gives its packed
+// result back; `self` is the actor, of which a factory makes the first.
+struct Function {
+  std::string name;
+  uint64_t hash = 0;
+  std::string key;  // the pointer's bytes and its type: how the caller finds it
+  std::function<std::string(ArgumentReader&, std::shared_ptr<void>& self)> run;
+};
+// Registers at start-up, before main. Two of one name or hash abort with both.
+bool Register(Function function);
+const Function* FindByKey(const std::string& key);   // UsageError names those registered
+const Function* FindByHash(uint64_t hash);           // null when there is none
+uint64_t HashOfName(std::string_view name);
+
+template <typename F>
+std::string KeyOf(F function) {
+  std::string key(typeid(F).name());
+  key.append(reinterpret_cast<const char*>(&function), sizeof(function));
+  return key;
+}
+
+// Calls. All of them return at once; what fails later surfaces at Get.
+ResultPtr CallTask(const Function& function, std::vector<Argument> arguments,
+                   std::vector<ResultPtr> kept, const CallOptions& options);
+uint64_t CreateActor(const Function& factory, std::vector<Argument> arguments,
+                     std::vector<ResultPtr> kept, const CallOptions& options);
+ResultPtr CallActor(uint64_t actor, const Function& method, std::vector<Argument> arguments,
+                    std::vector<ResultPtr> kept);
+uint64_t FindActor(const std::string& name);
+void KillActor(uint64_t actor);
+
+// Values.
+ResultPtr PutBytes(std::string bytes, std::vector<ResultPtr> contained);
+// The packed value; `hold` keeps it in place. Throws what the call threw.
+std::string_view GetBytes(const ResultPtr& result, absl::Duration deadline,
+                          std::shared_ptr<const void>& hold);
+// Indices of those ready, at least `count` unless the deadline came first.
+std::vector<size_t> WaitFor(std::span<const ResultPtr> results, size_t count,
+                            absl::Duration deadline);
+
+template <typename T>
+std::string Pack(const T& value) {
+  msgpack::sbuffer buffer;
+  msgpack::pack(buffer, value);
+  return std::string(buffer.data(), buffer.size());
+}
+template <typename T>
+T Unpack(std::string_view bytes) {
+  const msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size());
+  return handle.get().template as<T>();
+}
+
+template <typename T>
+std::shared_ptr<const T> GetValue(const ResultPtr& result, absl::Duration deadline) {
+  std::shared_ptr<const void> hold;
+  const std::string_view bytes = GetBytes(result, deadline, hold);
+  return std::make_shared<const T>(Unpack<T>(bytes));
+}
+
+}  // namespace penstock::internal
+
+#endif  // PENSTOCK_INTERNAL_CALL_H_

@@ -1,0 +1,160 @@
+// Process: a worker's main loop, and one call's run.
+#include <unistd.h>
+
+#include <exception>
+
+#include <fmt/format.h>
+
+#include "absl/time/clock.h"
+#include "runtime/process/process.h"
+
+namespace penstock::internal {
+namespace {
+
+constexpr const char* kNode = "this node";
+
+int64_t SteadyNs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
+
+}  // namespace
+
+thread_local bool Process::runs_task = false;
+thread_local uint64_t Process::lending = 0;
+
+void Process::Serve() {
+  Lock lock(mutex_);
+  for (;;) {
+    WaitUntil(lock, absl::InfiniteFuture(), [this] { return !inbox_.empty() || stopping_; });
+    if (stopping_) return;
+    IncomingCall call = std::move(inbox_.front());
+    inbox_.pop_front();
+    lock.unlock();
+    Run(std::move(call));
+    lock.lock();
+    if (inbox_.empty()) {
+      for (const auto& [amounts, shape] : shapes_) {
+        // Leases of its own that it needs no more.
+        const std::vector<Peer*> leases = shape->leases;
+        for (Peer* const peer : leases) {
+          if (shape->queue.empty() && peer->outstanding == 0) ReturnLease(*peer);
+        }
+      }
+    }
+  }
+}
+
+void Process::Run(IncomingCall call) {
+  ReplyHeader reply;
+  std::string body;
+  std::vector<ObjectId> ids;
+  std::string_view bytes = call.bytes;
+  CallHeader header;
+  ErrorFacts error{.node = kNode, .pid = getpid()};
+  const Function* function = nullptr;
+  std::vector<std::weak_ptr<Result>> borrowed;
+  std::vector<ResultPtr> contained;
+  const int64_t start_ns = SteadyNs();
+  try {
+    if (!TakeFrom(bytes, header)) throw UsageError("a call without its header");
+    function = FindByHash(header.function);
+    if (function == nullptr) {
+      throw UsageError("this program has no such function registered: do driver and worker run "
+                       "the same executable?");
+    }
+    std::shared_ptr<const void> hold;
+    if ((header.flags & kIsSpilled) != 0) {
+      ObjectId id;
+      if (!TakeFrom(bytes, id)) throw UsageError("a spilled call without its id");
+      auto view = client_->Get(id, absl::Seconds(60));
+      if (!view.ok()) throw ObjectLost("the arguments: " + std::string(view.status().message()));
+      const auto held = std::make_shared<ObjectView>(*std::move(view));
+      bytes = held->text();
+      hold = held;
+    }
+    if ((header.flags & kIsMethod) != 0 && self_ == nullptr) {
+      throw UsageError("the actor's factory failed, so it has no member functions");
+    }
+    ArgumentReader reader(bytes);
+    PackScope packed;  // what the result refers to
+    runs_task = true;
+    lending = call.caller->number;
+    body = function->run(reader, self_);
+    contained = packed.Take();
+  } catch (const Error& failure) {
+    error.message = failure.what();
+    reply.status = ReplyStatus::kFailed;
+  } catch (const std::exception& failure) {
+    error.message = failure.what();
+    reply.status = ReplyStatus::kFailed;
+  } catch (...) {
+    error.message = "an exception that is no std::exception";
+    reply.status = ReplyStatus::kFailed;
+  }
+  runs_task = false;
+  lending = 0;
+  reply.run_ns = static_cast<uint32_t>(
+      std::min<int64_t>(SteadyNs() - start_ns, UINT32_MAX));
+  if (reply.status == ReplyStatus::kFailed) {
+    error.function = function == nullptr ? "an unknown function" : function->name;
+    body = PackError(error);
+  } else if (body.size() > kMostRecordBytes / 2) {
+    CreateOptions options;
+    options.id = header.result;
+    options.type_tag = kValueTag;
+    const auto stored = client_->Put(body, options);
+    if (stored.ok()) {
+      reply.status = ReplyStatus::kStored;
+      body.clear();
+    } else {
+      error.function = function->name;
+      error.kind = ErrorKind::kLost;
+      error.message = "the result of " + function->name + " could not be stored: " +
+                      std::string(stored.status().message());
+      reply.status = ReplyStatus::kFailed;
+      body = PackError(error);
+    }
+  }
+  Lock lock(mutex_);
+  // What the caller lent and this process goes on holding.
+  {
+    const std::lock_guard guard(borrowed_mutex_);
+    for (auto entry = borrowed_.begin(); entry != borrowed_.end();) {
+      const auto at = entry++;
+      const ResultPtr result = at->second.lock();
+      if (result == nullptr) borrowed_.erase(at);
+      else if (result->lender == call.caller->number) ids.push_back(at->first);
+    }
+  }
+  reply.borrowed = static_cast<uint32_t>(ids.size());
+  reply.contained = static_cast<uint32_t>(contained.size());
+  for (const ResultPtr& result : contained) {
+    ids.push_back(result->id);
+    call.caller->lent[result->id] = result;
+  }
+  Reply(*call.caller, call.number, reply, ids, body);
+}
+
+void Process::Reply(Peer& caller, uint64_t number, ReplyHeader header,
+                    const std::vector<ObjectId>& ids, std::string_view body) {
+  std::string head(reinterpret_cast<const char*>(&header), sizeof(header));
+  for (const ObjectId& id : ids) head.append(BytesOf(id));
+  if (head.size() + body.size() <= kMostRecordBytes) {
+    return Send(caller, kReplyRecord, number, head, body);
+  }
+  // Too many ids for a record: the whole of it goes by the store.
+  std::string whole = std::move(head);
+  whole.append(body);
+  CreateOptions options;
+  options.type_tag = kSpillTag;
+  const auto id = client_->Put(whole, options);
+  ReplyHeader spilled;
+  spilled.flags = kIsSpilled;
+  std::string bytes(reinterpret_cast<const char*>(&spilled), sizeof(spilled));
+  if (id.ok()) bytes.append(BytesOf(*id));
+  Send(caller, kReplyRecord, number, bytes, {});
+}
+
+}  // namespace penstock::internal

@@ -1,0 +1,147 @@
+// Process: replies, and what becomes of calls whose process is gone.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "runtime/process/process.h"
+
+namespace penstock::internal {
+
+void Process::FailBytes(Result& result, std::string packed) {
+  result.bytes = std::move(packed);
+  result.state = Result::State::kFailed;
+  if (!result.wanted_in_store) return;
+  CreateOptions options;
+  options.id = result.id;
+  options.type_tag = kErrorTag;
+  result.in_store = client_->Put(result.bytes, options).ok();
+}
+
+void Process::Fail(Result& result, const ErrorFacts& facts) {
+  FailBytes(result, PackError(facts));
+}
+
+void Process::OnReply(Peer& peer, uint64_t number, std::string_view bytes) {
+  auto reply = ParseReply(bytes);
+  std::string spilled;
+  if (reply.ok() && (reply->header.flags & kIsSpilled) != 0) {
+    ObjectId id;
+    std::string_view rest = reply->body;
+    if (TakeFrom(rest, id)) {
+      if (const auto view = client_->Get(id, absl::Seconds(10)); view.ok()) {
+        spilled = std::string(view->text());
+      }
+      [[maybe_unused]] const absl::Status ignored = client_->Delete(id);
+    }
+    reply = ParseReply(spilled);
+  }
+  const uint64_t index = number - peer.first_sent;
+  if (!reply.ok() || number < peer.first_sent || index >= peer.sent.size() ||
+      !peer.sent[index].has_value()) {
+    return OnGone({.kind = wire::NodeKind_Gone, .process = peer.number, .pid = peer.pid,
+                   .text = fmt::format("process {} answered what was never asked", peer.pid)});
+  }
+  OutgoingCall call = std::move(*peer.sent[index]);
+  peer.sent[index].reset();
+  while (!peer.sent.empty() && !peer.sent.front().has_value()) {
+    peer.sent.pop_front();
+    ++peer.first_sent;
+  }
+  --peer.outstanding;
+  Complete(call, peer, *reply);
+  LeaveBusy(peer);
+}
+
+void Process::Complete(OutgoingCall& call, Peer& peer, const ParsedReply& reply) {
+  // Lent with the call and held on to: kept for it until it lets go.
+  for (const ObjectId& id : reply.borrowed) {
+    for (const ResultPtr& kept : call.kept) {
+      if (kept->id == id) peer.lent[id] = kept;
+    }
+  }
+  Result& result = *call.result;
+  switch (reply.header.status) {
+    case ReplyStatus::kHandedBack: {
+      // It waits, and this call may be what it waits for: somebody else is to run it.
+      std::string_view rest = reply.body;
+      if (peer.shape == nullptr || !TakeFrom(rest, call.header)) {
+        return Fail(result, {.kind = ErrorKind::kLost, .message = "the call was handed back"});
+      }
+      call.payload = std::string(rest);
+      peer.hands_back = true;
+      peer.shape->queue.push_front(std::move(call));
+      return;
+    }
+    case ReplyStatus::kFailed:
+      FailBytes(result, std::string(reply.body));
+      break;
+    case ReplyStatus::kStored:
+      result.in_store = true;
+      result.state = Result::State::kStored;
+      break;
+    case ReplyStatus::kInline:
+    default:
+      for (const ObjectId& id : reply.contained) {
+        auto inner = UnpackRef(BytesOf(id));
+        if (inner->state == Result::State::kBorrowed && inner->lender == 0) {
+          inner->lender = peer.number;
+        }
+        result.contained.push_back(std::move(inner));
+      }
+      result.bytes = std::string(reply.body);
+      result.state = Result::State::kInline;
+      if (result.wanted_in_store) {
+        CreateOptions options;
+        options.id = result.id;
+        options.type_tag = kValueTag;
+        result.in_store = client_->Put(result.bytes, options).ok();
+      }
+      break;
+  }
+  // One that took long says more of what follows than many short ones before it.
+  const double run_ns = std::max(reply.header.run_ns, 1u);
+  const bool longer = run_ns > peer.mean_run_ns;
+  peer.mean_run_ns += (run_ns - peer.mean_run_ns) / (longer ? 1 : 8);
+}
+
+// A process has ended, or broke its channel. What it answered before is read first.
+void Process::OnGone(const NodeFacts& facts) {
+  const auto found = peers_.find(facts.process);
+  if (found == peers_.end() || found->second->dead) return;
+  Peer& peer = *found->second;
+  while (PumpPeer(peer, 1'000'000) && !peer.dead) {
+  }
+  if (peer.dead) return;
+  peer.dead = true;
+  peer.lent.clear();
+  peer.backlog.clear();
+  std::erase(peer_list_, &peer);
+  std::erase_if(inbox_, [&](const IncomingCall& call) { return call.caller == &peer; });
+  if (peer.shape != nullptr) {
+    std::erase(peer.shape->leases, &peer);
+    peer.shape = nullptr;
+  }
+  ActorState* const actor = peer.actor;
+  std::deque<std::optional<OutgoingCall>> sent = std::exchange(peer.sent, {});
+  peer.outstanding = 0;
+  for (auto& call : sent) {
+    if (!call.has_value()) continue;
+    if (call->header.actor != 0) {
+      Fail(*call->result, {.kind = ErrorKind::kActor,
+                           .message = "the actor died: " + facts.text, .code = 1});
+    } else {
+      Fail(*call->result,
+           {.kind = ErrorKind::kWorker,
+            .message = fmt::format("the worker that ran {} died: {}", call->function, facts.text),
+            .pid = facts.pid, .signal = facts.signal, .code = facts.code});
+    }
+  }
+  if (actor != nullptr) {
+    actor->gone = "the actor died: " + facts.text;
+    actor->peer = nullptr;
+    FlushActor(*actor);
+  }
+  DispatchHeld();
+}
+
+}  // namespace penstock::internal

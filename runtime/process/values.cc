@@ -1,0 +1,164 @@
+// Process: values, and refs that come and go.
+#include <algorithm>
+
+#include "absl/time/clock.h"
+#include "runtime/process/process.h"
+
+namespace penstock::internal {
+namespace {
+
+// A wait for another process's value looks at this process's own channels so often.
+constexpr absl::Duration kSlice = absl::Milliseconds(2);
+
+}  // namespace
+
+ResultPtr Process::Put(std::string bytes, std::vector<ResultPtr> contained) {
+  auto result = std::make_shared<Result>(NextId());
+  result->contained = std::move(contained);
+  if (bytes.size() <= kMostRecordBytes / 2) {
+    // Becomes an object when its ref leaves this process.
+    result->bytes = std::move(bytes);
+    result->state = Result::State::kInline;
+    return result;
+  }
+  CreateOptions options;
+  options.id = result->id;
+  options.type_tag = kValueTag;
+  const auto id = client_->Put(bytes, options);
+  if (!id.ok()) throw ObjectLost(std::string(id.status().message()));
+  result->state = Result::State::kStored;
+  result->in_store = true;
+  return result;
+}
+
+std::string_view Process::Bytes(const ResultPtr& result, absl::Duration deadline,
+                                std::shared_ptr<const void>& hold) {
+  if (result == nullptr) throw UsageError("this ObjectRef stands for nothing");
+  const absl::Time until = absl::Now() + deadline;
+  {
+    Lock lock(mutex_);
+    const auto there = [&] {
+      return result->state != Result::State::kPending || !limit_.empty() || !node_lost_.empty();
+    };
+    if (!WaitUntil(lock, until, there)) {
+      throw GetTimeout("the value was not there within the time given");
+    }
+    if (result->state == Result::State::kPending) {
+      if (!limit_.empty()) throw WorkerLimit(std::exchange(limit_, {}));
+      throw RuntimeUnavailable(node_lost_);
+    }
+  }
+  switch (result->state) {
+    case Result::State::kFailed: ThrowError(result->bytes);
+    case Result::State::kInline:
+      hold = result;
+      return result->bytes;
+    default: break;
+  }
+  for (;;) {
+    const absl::Duration left = until - absl::Now();
+    auto view = client_->Get(result->id, std::clamp(left, absl::ZeroDuration(), kSlice));
+    if (view.ok()) {
+      const bool is_error = view->type_tag() == kErrorTag;
+      const auto held = std::make_shared<ObjectView>(*std::move(view));
+      if (is_error) ThrowError(held->text());
+      hold = held;
+      return held->text();
+    }
+    if (!absl::IsDeadlineExceeded(view.status())) {
+      throw ObjectLost(std::string(view.status().message()));
+    }
+    if (left <= absl::ZeroDuration()) {
+      throw GetTimeout("the value was not there within the time given");
+    }
+    Lock lock(mutex_);
+    if (!limit_.empty()) throw WorkerLimit(std::exchange(limit_, {}));
+    if (!node_lost_.empty()) throw RuntimeUnavailable(node_lost_);
+    // Its maker may need what this process has to give.
+    WaitUntil(lock, absl::Now(), [] { return false; });
+  }
+}
+
+std::vector<size_t> Process::WaitFor(std::span<const ResultPtr> results, size_t count,
+                                     absl::Duration deadline) {
+  const absl::Time until = absl::Now() + deadline;
+  std::vector<size_t> ready;
+  bool borrowed = false;
+  const auto look = [&] {
+    ready.clear();
+    borrowed = false;
+    for (size_t i = 0; i < results.size() && ready.size() < count; ++i) {
+      const Result& result = *results[i];
+      bool there = result.state != Result::State::kPending;
+      if (result.state == Result::State::kBorrowed) {
+        there = client_->Contains(result.id).value_or(false);
+        borrowed |= !there;
+      }
+      if (there) ready.push_back(i);
+    }
+    return ready.size() >= std::min(count, results.size()) || !node_lost_.empty();
+  };
+  for (const ResultPtr& result : results) {
+    if (result == nullptr) throw UsageError("an ObjectRef given to Wait stands for nothing");
+  }
+  Lock lock(mutex_);
+  while (!look() && absl::Now() < until) {
+    WaitUntil(lock, borrowed ? std::min(until, absl::Now() + kSlice) : until, look);
+  }
+  return ready;
+}
+
+std::string Process::PackRef(const ResultPtr& result) {
+  PackScope* const scope = PackScope::Current();
+  if (scope == nullptr) {
+    throw UsageError("an ObjectRef is packed by a remote call, a result or Put only: elsewhere "
+                     "nobody would keep its object");
+  }
+  if (result == nullptr) throw UsageError("an ObjectRef that stands for nothing cannot be sent");
+  scope->Add(result);
+  Lock lock(mutex_);
+  if (result->state != Result::State::kBorrowed && !result->in_store) {
+    result->wanted_in_store = true;
+    if (result->state != Result::State::kPending) {
+      CreateOptions options;
+      options.id = result->id;
+      options.type_tag = result->state == Result::State::kFailed ? kErrorTag : kValueTag;
+      const auto stored = client_->Put(result->bytes, options);
+      if (!stored.ok()) throw ObjectLost(std::string(stored.status().message()));
+      result->in_store = true;
+    }
+  }
+  return std::string(BytesOf(result->id));
+}
+
+ResultPtr Process::UnpackRef(std::string_view bytes) {
+  ObjectId id;
+  if (!TakeFrom(bytes, id) || !bytes.empty()) throw UsageError("these bytes are no ObjectRef");
+  const std::lock_guard guard(borrowed_mutex_);
+  std::weak_ptr<Result>& known = borrowed_[id];
+  if (ResultPtr result = known.lock()) return result;
+  auto result = std::make_shared<Result>(id);
+  result->state = Result::State::kBorrowed;
+  result->lender = lending;
+  known = result;
+  return result;
+}
+
+// The last ref of this process has gone.
+void Process::Dropped(Result& result) {
+  if (result.state == Result::State::kBorrowed) {
+    if (result.lender == 0) return;
+    const std::lock_guard guard(trash_mutex_);
+    if (trash_.empty()) RingDoorbell(wake_listener_.get());
+    trash_.emplace_back(result.lender, result.id);
+    return;
+  }
+  if (!result.in_store) return;
+  [[maybe_unused]] const absl::Status gone = client_->Delete(result.id);
+}
+
+Result::~Result() {
+  if (Process* const process = Process::Get()) process->Dropped(*this);
+}
+
+}  // namespace penstock::internal

@@ -1,0 +1,199 @@
+// Process: the one place where it waits, and the channels it looks at.
+#include <time.h>
+
+#include "absl/time/clock.h"
+#include "runtime/process/process.h"
+#include "store/base/check.h"
+#include "store/base/spin_lock.h"
+
+namespace penstock::internal {
+namespace {
+
+// Records of one peer in one turn, so that a flood of one starves nobody.
+constexpr uint32_t kMostOfPeer = 64;
+// Calls that wait to run here; beyond them the rings fill up, and callers wait.
+constexpr size_t kMostInbox = 1024;
+constexpr absl::Duration kMostSleep = absl::Seconds(3600);
+
+}  // namespace
+
+bool Process::AnythingThere() const {
+  for (const Peer* const peer : peer_list_) {
+    if (!peer->dead && peer->consumer.HasRecords()) return true;
+  }
+  return false;
+}
+
+bool Process::WaitUntil(Lock& lock, absl::Time until, const std::function<bool()>& done) {
+  bool blocked_here = false;
+  const auto finish = [&](bool result) {
+    if (blocked_here) EndBlocked();
+    return result;
+  };
+  while (!done()) {
+    if (leading_) {
+      // Somebody else looks at the channels, and says when something came.
+      if (until == absl::InfiniteFuture()) {
+        turn_.wait(lock);
+      } else if (turn_.wait_until(lock, absl::ToChronoTime(until)) ==
+                 std::cv_status::timeout) {
+        return finish(done());
+      }
+      continue;
+    }
+    leading_ = true;
+    bool came = Pump();
+    for (uint32_t round = came ? 0 : spin_.rounds(); round > 0 && !came; --round) {
+      lock.unlock();
+      CpuRelax();
+      lock.lock();
+      came = Pump();
+      if (came) spin_.Found();
+    }
+    if (!came) {
+      spin_.Missed();
+      if (runs_task && !blocked_here && !done()) {
+        // This thread's task gives its CPU to others while it waits.
+        blocked_here = true;
+        BeginBlocked();
+      }
+      // SYNC S1 parking, consumer's half, for all channels at once.
+      parker_.Park(page_->parked);
+      if (!AnythingThere() && !done()) {
+        const absl::Duration left = std::min(until - absl::Now(), kMostSleep);
+        lock.unlock();
+        SleepOnDoorbell(doorbell_.get(), std::max<int64_t>(absl::ToInt64Nanoseconds(left), 0));
+        lock.lock();
+      }
+      Parker::Unpark(page_->parked);
+    }
+    leading_ = false;
+    turn_.notify_all();
+    if (!came && absl::Now() >= until) return finish(done());
+  }
+  // Who waits without leading takes over.
+  return finish(true);
+}
+
+bool Process::Pump() {
+  ++pumps_;
+  bool came = false;
+  for (size_t i = 0; i < peer_list_.size(); ++i) {
+    Peer& peer = *peer_list_[i];
+    if (!peer.dead) came |= PumpPeer(peer, kMostOfPeer);
+  }
+  if (!trash_.empty()) DrainTrash();
+  if (came) DispatchHeld();
+  if (blocked_) HandBackInbox();
+  return came;
+}
+
+bool Process::PumpPeer(Peer& peer, uint32_t most) {
+  if (!peer.backlog.empty()) FlushBacklog(peer);
+  if (inbox_.size() >= kMostInbox && !blocked_ && peer.outstanding == 0) return false;
+  uint32_t taken = 0;
+  for (; taken < most; ++taken) {
+    auto record = peer.consumer.Next();
+    if (!record.ok()) {
+      OnGone({.kind = wire::NodeKind_Gone, .process = peer.number, .pid = peer.pid,
+              .text = std::string(record.status().message())});
+      return true;
+    }
+    if (!record->has_value()) break;
+    const RecordHeader& header = (*record)->header;
+    const std::string_view bytes(reinterpret_cast<const char*>((*record)->payload.data()),
+                                 (*record)->payload.size());
+    switch (header.kind) {
+      case kCallRecord:
+        inbox_.push_back({&peer, header.number, std::string(bytes)});
+        break;
+      case kReplyRecord:
+        OnReply(peer, header.number, bytes);
+        break;
+      case kReleaseRecord: {
+        std::string_view rest = bytes;
+        ObjectId id;
+        if (TakeFrom(rest, id)) peer.lent.erase(id);
+        break;
+      }
+      default:
+        break;  // of a later release: not for us
+    }
+  }
+  if (taken > 0) peer.consumer.PublishHead();
+  return taken > 0;
+}
+
+void Process::Ring(Peer& peer) {
+  // SYNC S1 parking, producer's half: the publication was a full fence.
+  if (!peer.producer.Publish()) return;
+  const auto* const page = peer.page.At<const ProcessPage>(0);
+  if (peer.rung.MustRing(page->parked)) RingDoorbell(peer.doorbell.get());
+}
+
+void Process::Send(Peer& peer, uint32_t kind, uint64_t number, std::string_view first,
+                   std::string_view second) {
+  if (peer.dead) return;
+  const auto bytes = [](std::string_view text) {
+    return std::as_bytes(std::span(text.data(), text.size()));
+  };
+  if (peer.backlog.empty() && peer.producer.Write(kind, number, bytes(first), bytes(second))) {
+    return Ring(peer);
+  }
+  // Its ring is full: ours is drained by whoever waits, so both go on.
+  std::string whole(first);
+  whole.append(second);
+  peer.backlog.emplace_back(RecordHeader{0, kind, number}, std::move(whole));
+  FlushBacklog(peer);
+}
+
+void Process::FlushBacklog(Peer& peer) {
+  while (!peer.backlog.empty()) {
+    const auto& [header, bytes] = peer.backlog.front();
+    if (!peer.producer.Write(header.kind, header.number,
+                             std::as_bytes(std::span(bytes.data(), bytes.size())))) {
+      break;
+    }
+    peer.backlog.pop_front();
+  }
+  Ring(peer);
+}
+
+void Process::BeginBlocked() {
+  if (self_ != nullptr) return;  // an actor holds no CPU, and keeps its calls in order
+  blocked_ = true;
+  SendToNode({.kind = wire::NodeKind_Blocked});
+  HandBackInbox();
+}
+
+void Process::EndBlocked() {
+  if (!blocked_) return;
+  blocked_ = false;
+  SendToNode({.kind = wire::NodeKind_Resumed});
+}
+
+// What waits behind a task that waits may be what it waits for.
+void Process::HandBackInbox() {
+  while (!inbox_.empty()) {
+    IncomingCall call = std::move(inbox_.front());
+    inbox_.pop_front();
+    ReplyHeader header;
+    header.status = ReplyStatus::kHandedBack;
+    Reply(*call.caller, call.number, header, {}, call.bytes);
+  }
+}
+
+// Refs of others that this process let go: their lenders hear of it.
+void Process::DrainTrash() {
+  std::vector<std::pair<uint64_t, ObjectId>> trash;
+  {
+    const std::lock_guard guard(trash_mutex_);
+    trash.swap(trash_);
+  }
+  for (const auto& [lender, id] : trash) {
+    const auto found = peers_.find(lender);
+    if (found != peers_.end()) Send(*found->second, kReleaseRecord, 0, BytesOf(id), {});
+  }
+}
+
+}  // namespace penstock::internal

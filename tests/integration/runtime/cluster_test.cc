@@ -1,0 +1,111 @@
+// The private cluster: what is left when its driver ends, and what drops take away.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <penstock/client.h>
+#include <penstock/runtime.h>
+
+#include "absl/time/clock.h"
+
+namespace penstock {
+namespace {
+
+int Twice(int value) { return 2 * value; }
+std::string Big(int bytes) { return std::string(static_cast<size_t>(bytes), 'x'); }
+int PidOf() { return getpid(); }
+PENSTOCK_REMOTE(Twice, Big, PidOf);
+
+template <typename Done>
+bool Within(absl::Duration time, Done done) {
+  for (const absl::Time until = absl::Now() + time; absl::Now() < until;) {
+    if (done()) return true;
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  return done();
+}
+bool IsThere(const std::string& path) { return std::filesystem::exists(path); }
+bool Lives(int pid) { return kill(pid, 0) == 0; }
+
+TEST(Cluster, ShutdownLeavesNoProcessAndNoFile) {
+  const ClusterInfo info = Init({.num_cpus = 2, .memory = 64 << 20});
+  EXPECT_TRUE(IsInitialized());
+  EXPECT_TRUE(IsThere(info.session_dir));
+  const int worker = *Task(PidOf).Remote().Get();
+  Shutdown();
+  EXPECT_FALSE(IsInitialized());
+  EXPECT_FALSE(IsThere(info.session_dir));
+  EXPECT_TRUE(Within(absl::Seconds(2), [&] { return !Lives(worker); }));
+}
+
+TEST(Cluster, CanBeStartedAgain) {
+  for (int i = 0; i < 3; ++i) {
+    Init({.num_cpus = 1, .memory = 64 << 20});
+    EXPECT_EQ(*Task(Twice).Remote(i).Get(), 2 * i);
+    Shutdown();
+  }
+}
+
+TEST(Cluster, ADriverKilledOutrightLeavesNoProcessAndNoFile) {
+  for (int round = 0; round < 5; ++round) {
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    const pid_t driver = fork();
+    ASSERT_GE(driver, 0);
+    if (driver == 0) {
+      close(ends[0]);
+      const ClusterInfo info = Init({.num_cpus = 2, .memory = 64 << 20});
+      const int worker = *Task(PidOf).Remote().Get();
+      dprintf(ends[1], "%d %s\n", worker, info.session_dir.c_str());
+      pause();
+    }
+    close(ends[1]);
+    FILE* const said = fdopen(ends[0], "r");
+    int worker = 0;
+    char dir[256] = {};
+    ASSERT_EQ(fscanf(said, "%d %255s", &worker, dir), 2);
+    kill(driver, SIGKILL);
+    waitpid(driver, nullptr, 0);
+    EXPECT_TRUE(Within(absl::Seconds(2), [&] { return !Lives(worker) && !IsThere(dir); }));
+    fclose(said);
+  }
+}
+
+TEST(Cluster, ValuesWhoseRefsAreDroppedLeaveTheStore) {
+  const ClusterInfo info = Init({.num_cpus = 2, .memory = 64 << 20});
+  for (int i = 0; i < 50; ++i) {
+    const auto big = Task(Big).Remote(1 << 20);  // 50 MiB in all, into 64
+    EXPECT_EQ(big.Get()->size(), 1u << 20);
+    const auto again = Put(std::string(1 << 20, 'y'));
+    EXPECT_EQ(again.Get()->size(), 1u << 20);
+  }
+  EXPECT_TRUE(Within(absl::Seconds(5), [&] {
+    const auto status = QueryStatus(info.session_dir);
+    return status.ok() && status->Counter("object_bytes") == 0;
+  }));
+  Shutdown();
+}
+
+TEST(Cluster, AProgramThatCannotFindItsDaemonSaysWhatToSet) {
+  try {
+    Init({.daemon_path = "/nowhere/penstockd"});
+    FAIL();
+  } catch (const RuntimeUnavailable& error) {
+    EXPECT_NE(std::string(error.what()).find("Config::daemon_path"), std::string::npos);
+  }
+  EXPECT_FALSE(IsInitialized());
+}
+
+TEST(Cluster, SettingsOutOfRangeAreRefusedByName) {
+  EXPECT_THROW(Init({.num_cpus = 20'000}), UsageError);
+  EXPECT_THROW(Init({.max_workers = 0}), UsageError);
+}
+
+}  // namespace
+}  // namespace penstock

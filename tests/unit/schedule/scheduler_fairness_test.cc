@@ -146,6 +146,24 @@ TEST(SchedulerFairness, WhatAReservationDoesNotNeedIsStillGiven) {
   node.Release(holder);
 }
 
+// The other job holds the CPU and the GPU in turns, so that one of them is always free.
+TEST(SchedulerFairness, RequestForTwoThingsIsNotStarvedByTheTurnsOfAnotherJob) {
+  const Resources cpu = Cpus(1);
+  const Resources gpu = Amounts({{"GPU", 1}});
+  FakeNode node(cpu + gpu);
+  RequestId running = node.Ask(1, cpu);
+  node.Settle();
+  const RequestId both = node.Ask(2, cpu + gpu);
+  for (int step = 0; step < 200 && !node.IsGranted(both); ++step) {
+    const RequestId next = node.Ask(1, step % 2 == 0 ? gpu : cpu);
+    node.Settle();
+    node.Release(running);
+    node.Settle();
+    if (node.IsGranted(next)) running = next;
+  }
+  EXPECT_TRUE(node.IsGranted(both));
+}
+
 // A job that stands in its own way must not stop the others.
 TEST(SchedulerFairness, JobThatHoldsWhatItWaitsForReservesNothing) {
   FakeNode node(Cpus(3));

@@ -47,7 +47,7 @@ class PsFloor {
  public:
   // One thread on each of the first `cpus`, of at most as many as there are workers and
   // shards. Errors: ResourceExhausted (11 x workload.bytes of memory), InvalidArgument.
-  // Cost: a second for the reference workload.
+  // Cost: one to three seconds for the reference workload.
   static absl::StatusOr<std::unique_ptr<PsFloor>> Create(const PsWorkload& workload,
                                                          std::vector<int> cpus);
   ~PsFloor();

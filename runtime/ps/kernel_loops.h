@@ -10,14 +10,15 @@
 // inputs asked for 512 bytes ahead: one place alone leaves memory banks idle. Measured on
 // an Ice Lake Xeon with AVX-512, GB/s of output, 48 MiB on huge pages, other work beside:
 //
-//   out = base + k updates      one core               two cores
-//                              k = 1     4            k = 1     4
-//   1 place                     5.6    2.7             5.1    2.6
-//   1 place, prefetching        5.7    2.7             5.1    2.6
-//   2 places, prefetching       6.4    3.0             6.4    2.8
-//   4 places                    6.6    2.9             6.5    2.7
-//   4 places, prefetching       7.2    3.2             6.9    3.1
-//   8 places, prefetching       6.8    3.0             6.5    3.0
+//   out = base + k updates        one core               two cores
+//                                k = 1     4            k = 1     4
+//   1 place, 4 lines              5.5    2.7             4.9    2.6
+//   1 place, 4 lines, prefetch    5.6    2.7             5.1    2.6
+//   2 places, 4 lines, prefetch   6.4    3.0             6.4    2.8
+//   4 places, 2 lines             6.6    2.9             6.5    2.7
+//   4 places, 2 lines, prefetch   6.9    3.2             6.6    2.9
+//   4 places, 1 line, prefetch    7.2    3.2             6.9    3.1
+//   8 places, 2 lines, prefetch   6.8    3.0             6.5    3.0
 //
 // Loads and stores of one visit never alternate: a load waits for a store in flight whose
 // address agrees in its low 12 bits, and the arrays of a parameter server, all aligned

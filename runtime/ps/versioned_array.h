@@ -11,10 +11,11 @@
 //
 // Memory. Apply makes the next version before it gives the current one up; a replaced
 // version that nobody holds is free at once, and its block is what the daemon leases next,
-// so that it comes back warm. Measured over 60 versions of 50 MB: two addresses in turn,
-// from the third version on no page fault but one in ten versions (a ring's next page); the
-// first touch of the two took 100 faults and 10 ms. Over 1000 versions of 1 MB: 4 to 7
-// addresses (two blocks are leased ahead), one fault in 40 versions. (There is a test.)
+// so that it comes back warm. Measured over 60 versions of 50 MB on huge pages: two
+// addresses in turn; their first touch took some 100 page faults, the other 58 versions 2 to
+// 4 single ones. Over 1000 versions of 1 MB: 4 to 7 addresses (two blocks are leased ahead,
+// and the daemon may be late), one fault in 40 versions, which thin out: rings have pages
+// too. (There is a test.)
 // Where others create objects of about this size, blocks go round among all of them: each
 // process meets each block once for the first time, then never again.
 //

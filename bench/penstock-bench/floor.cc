@@ -6,6 +6,7 @@
 #include "bench/harness/copy_floor.h"
 #include "bench/harness/latency_floors.h"
 #include "bench/harness/pinning.h"
+#include "bench/harness/ps_floor.h"
 #include "bench/penstock-bench/subcommands.h"
 #include "store/base/errors.h"
 
@@ -57,10 +58,25 @@ absl::Status RunLatencies(Crew& crew, const RunOptions& options, Report& report)
   return absl::OkStatus();
 }
 
+absl::Status RunParameterServer(const RunOptions& options, Report& report) {
+  PsWorkload workload;
+  if (options.quick) {
+    workload.bytes /= 10;
+    report.AddNote("quick: the ps_ floors are of a tenth of the reference workload's bytes");
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(const auto floor, PsFloor::Create(workload, AllowedCpus()));
+  for (const PsTraffic traffic : kPsTraffics) {
+    PENSTOCK_RETURN_IF_ERROR(
+        RunOne(floor->AsSeries(traffic, report.verification), options, report));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status RunFloor(Crew& crew, const RunOptions& options, Report& report) {
   PENSTOCK_RETURN_IF_ERROR(RunCopies(options, report));
+  PENSTOCK_RETURN_IF_ERROR(RunParameterServer(options, report));
   return RunLatencies(crew, options, report);
 }
 

@@ -1,0 +1,17 @@
+// The kernels for processors with AVX2.
+#if defined(__x86_64__)
+
+#define PENSTOCK_KERNEL_BYTES 32
+#define PENSTOCK_KERNEL_TARGET __attribute__((target("avx2")))
+#include "runtime/ps/kernel_loops.h"
+
+#include "runtime/ps/kernel_sets.h"
+
+namespace penstock::ps::internal {
+
+constinit const KernelSet<float> kAvx2Floats = MakeKernelSet<float>("avx2");
+constinit const KernelSet<double> kAvx2Doubles = MakeKernelSet<double>("avx2");
+
+}  // namespace penstock::ps::internal
+
+#endif

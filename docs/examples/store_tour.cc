@@ -70,7 +70,7 @@ void Maker(const Pipe& to_reader, const Pipe& to_maker) {
   const penstock::ObjectId id = Must(client.NextId());
   Say("promise", {"object ", id.ToHex(), ", of which no byte exists yet"});
   to_reader.Tell(id);
-  auto matrix = Must(penstock::Array<double>::Create(client, {kSide, kSide}, {.id = id}));
+  auto matrix = Must(penstock::ArrayBuilder<double>::Create(client, {kSide, kSide}, {.id = id}));
   std::iota(matrix.values().begin(), matrix.values().end(), 0.0);
   Must(matrix.Seal());
   Say("seal", {"1000 x 1000 doubles, written where they stay"});

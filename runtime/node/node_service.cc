@@ -259,7 +259,6 @@ void NodeService::OnDeath(uint64_t number) {
   } else if (!dead->registered && dead->job != 0) {
     if (dead->asked_for) scheduler_.StartFailed(dead->job);
     const auto job = jobs_.find(dead->job);
-    const auto job = jobs_.find(dead->job);
     if (job != jobs_.end()) ++job->second.failed_starts;
     spdlog::warn("worker {} ended before it called Init", dead->pid);
   } else if (dead->registered) {

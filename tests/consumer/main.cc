@@ -11,7 +11,7 @@ int main() {
     std::cerr << client.status().message() << "\n";
     return 1;
   }
-  auto matrix = penstock::Array<double>::Create(*client, {1000, 1000}).value();
+  auto matrix = penstock::ArrayBuilder<double>::Create(*client, {1000, 1000}).value();
   std::iota(matrix.values().begin(), matrix.values().end(), 0.0);
   penstock::ObjectId id = matrix.Seal().value();  // now nobody can change it
   // Any process that has the id borrows the same memory: no copy, no system call.

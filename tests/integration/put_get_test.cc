@@ -241,7 +241,7 @@ TEST(PutGet, AnIdOfNextIdNamesOneObject) {
 TEST(PutGet, ArraysKeepTheirShapeAndElementType) {
   const TestDaemon daemon;
   Client client = daemon.Connect();
-  auto array = Must(Array<double>::Create(client, {3, 4}));
+  auto array = Must(ArrayBuilder<double>::Create(client, {3, 4}));
   for (size_t i = 0; i < array.values().size(); ++i) {
     array.values()[i] = static_cast<double>(i) / 2;
   }

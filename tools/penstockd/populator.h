@@ -53,7 +53,8 @@ class Populator {
  private:
   void Run();
   bool Populate(const PopulatorTarget& target, uint64_t offset, uint64_t bytes);
-  uint64_t Collapse(const PopulatorTarget& target, uint64_t offset, uint64_t bytes);
+  bool Fill(const PopulatorTarget& target, uint64_t offset, uint64_t bytes, uint64_t& huge);
+  bool Collapse(const PopulatorTarget& target, uint64_t offset);
   void RetryCollapse();
   void SetNote(std::string note);
   bool stopping() const { return stop_.load(std::memory_order_relaxed); }

@@ -1,8 +1,8 @@
 // Typed arrays in the store: element type, shape and strides travel as metadata, the
 // elements are the payload, borrowed in place on both sides.
 //
-//   Array<double>      one that is being made: writable, contiguous, row by row
-//   ArrayView<double>  a sealed one, pinned as long as the view lives
+//   ArrayBuilder<double>      one that is being made: writable, contiguous, row by row
+//   ArrayView<double>         a sealed one, pinned as long as the view lives
 #ifndef PENSTOCK_ARRAY_H_
 #define PENSTOCK_ARRAY_H_
 
@@ -51,7 +51,7 @@ constexpr DType DTypeOf() {
          : sizeof(T) == 4 ? DType::kInt32 : DType::kInt64;
   } else {
     static_assert(std::is_integral_v<T>,
-                  "Array<T> takes integers, bool, float, double and std::complex of those; "
+                  "ArrayBuilder<T> takes integers, bool, float, double and std::complex of those; "
                   "put other types as bytes");
     return sizeof(T) == 1 ? DType::kUint8 : sizeof(T) == 2 ? DType::kUint16
          : sizeof(T) == 4 ? DType::kUint32 : DType::kUint64;
@@ -79,11 +79,11 @@ struct ArrayShape {
 
 // Thread safety and fork: as Builder.
 template <typename T>
-class Array {
+class ArrayBuilder {
  public:
   // Uninitialized elements. Errors: InvalidArgument for a shape with a negative number,
   // more than 8 dimensions or too many bytes; else as Client::Create.
-  [[nodiscard]] static absl::StatusOr<Array> Create(Client& client,
+  [[nodiscard]] static absl::StatusOr<ArrayBuilder> Create(Client& client,
                                                     std::vector<int64_t> shape,
                                                     CreateOptions options = {}) {
     auto described = ArrayShape::Contiguous(internal::DTypeOf<T>(), std::move(shape));
@@ -94,7 +94,7 @@ class Array {
     auto builder =
         client.Create(static_cast<uint64_t>(described->count()) * sizeof(T), options);
     if (!builder.ok()) return builder.status();
-    return Array(*std::move(described), *std::move(builder));
+    return ArrayBuilder(*std::move(described), *std::move(builder));
   }
 
   std::span<T> values() const {
@@ -107,7 +107,7 @@ class Array {
   [[nodiscard]] absl::StatusOr<ObjectId> Seal() { return builder_.Seal(); }
 
  private:
-  Array(ArrayShape shape, Builder builder)
+  ArrayBuilder(ArrayShape shape, Builder builder)
       : shape_(std::move(shape)), builder_(std::move(builder)) {}
 
   ArrayShape shape_;

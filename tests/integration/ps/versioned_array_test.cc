@@ -19,7 +19,7 @@ using ps::VersionedArrayOptions;
 
 template <typename T>
 ObjectId PutArray(Client& client, std::vector<int64_t> shape, T value) {
-  auto array = Must(Array<T>::Create(client, std::move(shape)));
+  auto array = Must(ArrayBuilder<T>::Create(client, std::move(shape)));
   ps::Fill(array.values(), value);
   return Must(array.Seal());
 }

@@ -1,0 +1,137 @@
+// Arrays as values, and the parameter server on them.
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <penstock/array_value.h>
+#include <penstock/client.h>
+#include <penstock/parameter_server.h>
+#include <penstock/runtime.h>
+
+#include "absl/time/clock.h"
+
+namespace penstock {
+namespace {
+
+using Doubles = Array<double>;
+
+double SumOf(Doubles array) {
+  double sum = 0;
+  for (const double value : array.values()) sum += value;
+  return sum;
+}
+Doubles Through(Doubles array) { return array; }
+Doubles SecondHalf(Doubles array) { return array.Slice(array.size() / 2, array.size() / 2); }
+std::vector<Doubles> Pieces(Doubles array, int parts) {
+  return array.Split(static_cast<size_t>(parts));
+}
+Doubles Plus(Doubles a, Doubles b) { return Doubles::Sum(a, std::vector<Doubles>{b}); }
+float FirstFloat(Array<float> array) { return array[0]; }
+int Updates(ParameterServer server, uint64_t count, int rounds) {
+  for (int i = 0; i < rounds; ++i) {
+    const auto views = server.Views();
+    for (const auto& view : views) {
+      // Never half an update: all elements of a version are equal.
+      if (!view.AllEqual(view[0])) return -1;
+    }
+    server.Update(Doubles::Ones(count));
+  }
+  server.Views();
+  return rounds;
+}
+PENSTOCK_REMOTE(SumOf, Through, SecondHalf, Pieces, Plus, FirstFloat, Updates);
+
+class Arrays : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { info_ = Init({.num_cpus = 2, .memory = 128 << 20}); }
+  static void TearDownTestSuite() { Shutdown(); }
+  static uint64_t Counter(const char* name) {
+    return QueryStatus(info_.session_dir)->Counter(name);
+  }
+  static ClusterInfo info_;
+};
+ClusterInfo Arrays::info_;
+
+TEST_F(Arrays, AreMadeAndReadInPlace) {
+  auto array = Doubles::Zeros(1000);
+  array.mutable_values()[7] = 35;
+  EXPECT_EQ(*Task(SumOf).Remote(array).Get(), 35);
+  EXPECT_EQ(*Task(SumOf).Remote(Doubles::Ones(5000)).Get(), 5000);
+  EXPECT_EQ(*Task(SumOf).Remote(Doubles()).Get(), 0);
+  const auto sum = Task(Plus).Remote(Doubles::Full(100, 2), Doubles::Full(100, 3));
+  EXPECT_TRUE(sum.Get()->AllEqual(5));
+  EXPECT_EQ(*Task(SumOf).Remote(sum).Get(), 500);
+}
+
+TEST_F(Arrays, AreNotCopiedOnTheirWayThereAndBack) {
+  constexpr size_t kCount = 4 << 20;  // 32 MiB of a store of 128
+  auto array = Doubles::Uninitialized(kCount);
+  for (size_t i = 0; i < kCount; ++i) array.mutable_values()[i] = static_cast<double>(i);
+  const auto ref = Put(array);
+  // Settled: what was sealed is counted.
+  const auto settled = [] {
+    return Counter("object_bytes") >= kCount * sizeof(double);
+  };
+  for (int i = 0; i < 1000 && !settled(); ++i) absl::SleepFor(absl::Milliseconds(1));
+  const uint64_t before = Counter("object_bytes");
+  const double* const data = array.values().data();
+  const auto half = Task(SecondHalf).Remote(ref).Get();
+  EXPECT_EQ(half->values().data(), data + kCount / 2) << "the same memory, seen from here";
+  EXPECT_EQ((*half)[0], kCount / 2);
+  const auto pieces = Task(Pieces).Remote(array, 8).Get();
+  for (size_t i = 0; i < 8; ++i) {
+    EXPECT_EQ((*pieces)[i].values().data(), data + i * kCount / 8);
+  }
+  EXPECT_EQ(Task(Through).Remote(half ? *half : array).Get()->values().data(), half->values().data());
+  EXPECT_EQ(Counter("object_bytes"), before);
+}
+
+TEST_F(Arrays, StandStillOnceShared) {
+  auto array = Doubles::Ones(10);
+  array.mutable_values()[0] = 2;
+  const auto piece = array.Slice(0, 1);
+  EXPECT_THROW(array.mutable_values(), UsageError);
+  EXPECT_EQ(piece[0], 2);
+}
+
+TEST_F(Arrays, LeaveTheStoreWithTheirLastHandle) {
+  for (int i = 0; i < 40; ++i) {
+    const auto array = Doubles::Full(1 << 20, i);  // 8 MiB, 320 in all
+    const auto back = Task(Through).Remote(array).Get();
+    ASSERT_TRUE(back->AllEqual(i));
+  }
+}
+
+TEST_F(Arrays, WrongUsesSayWhatWasWrong) {
+  const auto array = Doubles::Ones(10);
+  EXPECT_THROW(array.Split(3), UsageError);
+  EXPECT_THROW(array.Slice(8, 3), UsageError);
+  EXPECT_THROW(Doubles::Sum(array, std::vector<Doubles>{Doubles::Ones(9)}), UsageError);
+  EXPECT_THROW(ParameterServer(10, 3), UsageError);
+  msgpack::sbuffer buffer;
+  EXPECT_THROW(msgpack::pack(buffer, array), UsageError);
+}
+
+TEST_F(Arrays, ElementwisePassesGiveWhatLoopsGive) {
+  const auto x = Doubles::Full(1001, 3);
+  EXPECT_TRUE(Doubles::ScaleAdd(x, 1e-3, 1).AllEqual(1e-3 * 3 + 1));
+  const std::vector<Doubles> parts = {Doubles::Ones(3), Doubles::Zeros(2)};
+  const auto whole = Doubles::Concatenate(parts);
+  EXPECT_EQ(std::vector<double>(whole.values().begin(), whole.values().end()),
+            (std::vector<double>{1, 1, 1, 0, 0}));
+}
+
+TEST_F(Arrays, TheParameterServerCountsEveryUpdateOnceAndNeverShowsHalfOfOne) {
+  constexpr uint64_t kCount = 100'000;
+  const ParameterServer server(kCount, 2);
+  std::vector<ObjectRef<int>> workers;
+  for (int i = 0; i < 3; ++i) workers.push_back(Task(Updates).Remote(server, kCount, 20));
+  for (const auto& worker : workers) EXPECT_EQ(*worker.Get(), 20);
+  EXPECT_TRUE(server.Contiguous().AllEqual(60));
+  EXPECT_EQ(server.Contiguous().size(), kCount);
+}
+
+}  // namespace
+}  // namespace penstock

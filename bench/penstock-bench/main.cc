@@ -1,9 +1,11 @@
 // penstock-bench: what this host can do, and how close the store comes to it.
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <string>
 
 #include <CLI/CLI.hpp>
+#include <penstock/runtime.h>
 
 #include "bench/harness/crew.h"
 #include "bench/harness/interrupt.h"
@@ -31,6 +33,12 @@ constexpr Entry kEntries[] = {
      penstock::bench::RunPut},
     {"handoff", "from a producer to a consumer that waits, against a bare relay",
      penstock::bench::RunHandoff},
+    {"task", "tasks that do nothing: one at a time, by the million, and the first of all",
+     penstock::bench::RunTask},
+    {"actor", "calls of an actor that do nothing: one at a time and by the million",
+     penstock::bench::RunActor},
+    {"ps", "the sharded parameter server against its own traffic as plain loops",
+     penstock::bench::RunPs},
 };
 
 int Fail(const absl::Status& status) {
@@ -58,6 +66,8 @@ int Run(const Entry& entry, const RunOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Started as a worker of `task`, `actor` or `ps`: it serves in here, and does not return.
+  if (getenv("PENSTOCK_WORKER") != nullptr) penstock::Init();
   CLI::App app{
       "Measures what this host can do and what the store makes of it. Floor and result\n"
       "are sampled alternately in one run; a result marked NOISY proves nothing."};

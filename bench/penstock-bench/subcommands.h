@@ -17,6 +17,10 @@ absl::Status RunGet(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunPut(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunHandoff(Crew& crew, const RunOptions& options, Report& report);
 
+absl::Status RunTask(Crew& crew, const RunOptions& options, Report& report);
+absl::Status RunActor(Crew& crew, const RunOptions& options, Report& report);
+absl::Status RunPs(Crew& crew, const RunOptions& options, Report& report);
+
 }  // namespace penstock::bench
 
 #endif  // PENSTOCK_BENCH_SUBCOMMANDS_H_

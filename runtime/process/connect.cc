@@ -152,6 +152,8 @@ void Process::ListenToNode() {
 // Nobody waits: what calls wait for is looked after here.
 void Process::Tick() {
   const Lock lock(mutex_);
+  // Also beside a leader, who may be asleep.
+  if (has_trash_.load(std::memory_order_relaxed)) DrainTrash();
   if (!leading_) {
     Pump();
     DispatchHeld();

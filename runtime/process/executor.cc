@@ -1,6 +1,7 @@
 // Process: a worker's main loop, and one call's run.
 #include <unistd.h>
 
+#include <algorithm>
 #include <exception>
 
 #include <fmt/format.h>
@@ -23,6 +24,7 @@ int64_t SteadyNs() {
 
 thread_local bool Process::runs_task = false;
 thread_local uint64_t Process::lending = 0;
+thread_local std::vector<std::weak_ptr<Result>> Process::unpacked;
 
 void Process::Serve() {
   Lock lock(mutex_);
@@ -54,7 +56,7 @@ void Process::Run(IncomingCall call) {
   CallHeader header;
   ErrorFacts error{.node = kNode, .pid = getpid()};
   const Function* function = nullptr;
-  std::vector<std::weak_ptr<Result>> borrowed;
+  std::vector<ResultPtr> still_held;  // dropped after the lock
   std::vector<ResultPtr> contained;
   const int64_t start_ns = SteadyNs();
   try {
@@ -118,21 +120,24 @@ void Process::Run(IncomingCall call) {
     }
   }
   Lock lock(mutex_);
-  // What the caller lent and this process goes on holding.
-  {
+  // What the caller lent with this call and this process goes on holding.
+  for (const auto& each : std::exchange(unpacked, {})) {
+    if (ResultPtr result = each.lock()) still_held.push_back(std::move(result));
+  }
+  for (const ResultPtr& result : still_held) {
     const std::lock_guard guard(borrowed_mutex_);
-    for (auto entry = borrowed_.begin(); entry != borrowed_.end();) {
-      const auto at = entry++;
-      const ResultPtr result = at->second.lock();
-      if (result == nullptr) borrowed_.erase(at);
-      else if (result->lender == call.caller->number) ids.push_back(at->first);
+    if (result->lender != call.caller->number ||
+        std::find(ids.begin(), ids.end(), result->id) != ids.end()) {
+      continue;
     }
+    ids.push_back(result->id);
+    ++result->times_lent;
   }
   reply.borrowed = static_cast<uint32_t>(ids.size());
   reply.contained = static_cast<uint32_t>(contained.size());
   for (const ResultPtr& result : contained) {
     ids.push_back(result->id);
-    call.caller->lent[result->id] = result;
+    call.caller->Lend(result);
   }
   Reply(*call.caller, call.number, reply, ids, body);
 }

@@ -7,6 +7,7 @@
 #ifndef PENSTOCK_RUNTIME_PROCESS_PROCESS_H_
 #define PENSTOCK_RUNTIME_PROCESS_PROCESS_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -82,8 +83,18 @@ struct Peer {
   double mean_run_ns = 0;         // 0: not known yet
   int64_t idle_since_ns = 0;
   ActorState* actor = nullptr;
-  // Refs of ours that it holds.
-  absl::flat_hash_map<ObjectId, ResultPtr> lent;
+  // Refs of ours that it holds, and how often they were lent: one that it lets go and one
+  // that is lent anew may pass each other on the way.
+  struct Lent {
+    ResultPtr result;
+    uint32_t times = 0;
+  };
+  absl::flat_hash_map<ObjectId, Lent> lent;
+  void Lend(const ResultPtr& result) {
+    Lent& entry = lent[result->id];
+    entry.result = result;
+    ++entry.times;
+  }
 };
 
 struct ActorState {
@@ -134,6 +145,7 @@ class Process {
                               absl::Duration deadline);
   std::string PackRef(const ResultPtr& result);
   ResultPtr UnpackRef(std::string_view bytes);
+  ResultPtr Borrow(const ObjectId& id, uint64_t lender);
   void Dropped(Result& result);
 
  private:
@@ -230,12 +242,19 @@ class Process {
   uint32_t calls_since_pump_ = 0;
 
   static thread_local uint64_t lending;  // the process whose bytes are being unpacked
+  static thread_local std::vector<std::weak_ptr<Result>> unpacked;  // by the call that runs
   static thread_local bool runs_task;  // a wait of this thread is one of a task
   std::shared_ptr<void> self_;   // the actor that lives here
   std::mutex borrowed_mutex_;
   absl::flat_hash_map<ObjectId, std::weak_ptr<Result>> borrowed_;
+  std::atomic<bool> has_trash_{false};
   std::mutex trash_mutex_;
-  std::vector<std::pair<uint64_t, ObjectId>> trash_;  // borrowed refs let go: lender, id
+  struct LetGo {
+    uint64_t lender;
+    ObjectId id;
+    uint32_t times;
+  };
+  std::vector<LetGo> trash_;  // borrowed refs that this process holds no more
 
   struct Output {
     UniqueFd pipe;

@@ -19,7 +19,7 @@ namespace penstock::internal {
 enum CallRecord : uint32_t {
   kCallRecord = 16,     // CallHeader, arguments; numbered by the caller
   kReplyRecord = 17,    // ReplyHeader, ids, value; the call's number
-  kReleaseRecord = 18,  // an id: its borrower holds it no more
+  kReleaseRecord = 18,  // an id that its borrower holds no more; numbered: lent so often
 };
 
 enum CallFlags : uint32_t {

@@ -55,9 +55,9 @@ void Process::OnReply(Peer& peer, uint64_t number, std::string_view bytes) {
 void Process::Complete(OutgoingCall& call, Peer& peer, const ParsedReply& reply) {
   // Lent with the call and held on to: kept for it until it lets go.
   for (const ObjectId& id : reply.borrowed) {
-    for (const ResultPtr& kept : call.kept) {
-      if (kept->id == id) peer.lent[id] = kept;
-    }
+    const auto kept = std::find_if(call.kept.begin(), call.kept.end(),
+                                   [&](const ResultPtr& each) { return each->id == id; });
+    if (kept != call.kept.end()) peer.Lend(*kept);
   }
   Result& result = *call.result;
   switch (reply.header.status) {
@@ -82,10 +82,9 @@ void Process::Complete(OutgoingCall& call, Peer& peer, const ParsedReply& reply)
     case ReplyStatus::kInline:
     default:
       for (const ObjectId& id : reply.contained) {
-        auto inner = UnpackRef(BytesOf(id));
-        if (inner->state == Result::State::kBorrowed && inner->lender == 0) {
-          inner->lender = peer.number;
-        }
+        ResultPtr inner = Borrow(id, peer.number);
+        if (inner->lender == peer.number) ++inner->times_lent;
+        else Send(peer, kReleaseRecord, 1, BytesOf(id), {});  // another keeps it for us
         result.contained.push_back(std::move(inner));
       }
       result.bytes = std::string(reply.body);

@@ -134,12 +134,18 @@ std::string Process::PackRef(const ResultPtr& result) {
 ResultPtr Process::UnpackRef(std::string_view bytes) {
   ObjectId id;
   if (!TakeFrom(bytes, id) || !bytes.empty()) throw UsageError("these bytes are no ObjectRef");
+  ResultPtr result = Borrow(id, lending);
+  if (runs_task) unpacked.push_back(result);
+  return result;
+}
+
+ResultPtr Process::Borrow(const ObjectId& id, uint64_t lender) {
   const std::lock_guard guard(borrowed_mutex_);
   std::weak_ptr<Result>& known = borrowed_[id];
   if (ResultPtr result = known.lock()) return result;
   auto result = std::make_shared<Result>(id);
   result->state = Result::State::kBorrowed;
-  result->lender = lending;
+  result->lender = lender;
   known = result;
   return result;
 }
@@ -147,10 +153,16 @@ ResultPtr Process::UnpackRef(std::string_view bytes) {
 // The last ref of this process has gone.
 void Process::Dropped(Result& result) {
   if (result.state == Result::State::kBorrowed) {
-    if (result.lender == 0) return;
+    {
+      const std::lock_guard guard(borrowed_mutex_);
+      const auto known = borrowed_.find(result.id);
+      if (known != borrowed_.end() && known->second.expired()) borrowed_.erase(known);
+    }
+    if (result.times_lent == 0) return;  // nobody keeps it for us
     const std::lock_guard guard(trash_mutex_);
     if (trash_.empty()) RingDoorbell(wake_listener_.get());
-    trash_.emplace_back(result.lender, result.id);
+    trash_.push_back({result.lender, result.id, result.times_lent});
+    has_trash_.store(true, std::memory_order_relaxed);
     return;
   }
   if (!result.in_store) return;

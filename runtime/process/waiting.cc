@@ -82,7 +82,7 @@ bool Process::Pump() {
     Peer& peer = *peer_list_[i];
     if (!peer.dead) came |= PumpPeer(peer, kMostOfPeer);
   }
-  if (!trash_.empty()) DrainTrash();
+  if (has_trash_.load(std::memory_order_relaxed)) DrainTrash();
   if (came) DispatchHeld();
   if (blocked_) HandBackInbox();
   return came;
@@ -113,7 +113,14 @@ bool Process::PumpPeer(Peer& peer, uint32_t most) {
       case kReleaseRecord: {
         std::string_view rest = bytes;
         ObjectId id;
-        if (TakeFrom(rest, id)) peer.lent.erase(id);
+        if (!TakeFrom(rest, id)) break;
+        const auto lent = peer.lent.find(id);
+        if (lent == peer.lent.end()) break;
+        if (header.number < lent->second.times) {
+          lent->second.times -= static_cast<uint32_t>(header.number);
+        } else {
+          peer.lent.erase(lent);
+        }
         break;
       }
       default:
@@ -185,14 +192,16 @@ void Process::HandBackInbox() {
 
 // Refs of others that this process let go: their lenders hear of it.
 void Process::DrainTrash() {
-  std::vector<std::pair<uint64_t, ObjectId>> trash;
+  std::vector<LetGo> trash;
   {
     const std::lock_guard guard(trash_mutex_);
     trash.swap(trash_);
+    has_trash_.store(false, std::memory_order_relaxed);
   }
-  for (const auto& [lender, id] : trash) {
-    const auto found = peers_.find(lender);
-    if (found != peers_.end()) Send(*found->second, kReleaseRecord, 0, BytesOf(id), {});
+  for (const LetGo& let_go : trash) {
+    const auto found = peers_.find(let_go.lender);
+    if (found == peers_.end()) continue;
+    Send(*found->second, kReleaseRecord, let_go.times, BytesOf(let_go.id), {});
   }
 }
 

@@ -91,18 +91,24 @@ class ParameterServer {
   }
   // The whole vector, gathered in one pass.
   Array<double> Contiguous() const { return Array<double>::Concatenate(Views()); }
-  // Sends each shard its piece, and waits for none of them.
-  void Update(const Array<double>& update) const {
+  // Sends each shard its piece, and waits until they have those of the update before: so
+  // one of each caller's is on its way, and memory for more is not needed. Throws what that
+  // one failed with.
+  void Update(const Array<double>& update) {
     const auto pieces = update.Split(shards_.size());
+    std::vector<ObjectRef<msgpack::type::nil_t>> sent;
     for (size_t i = 0; i < shards_.size(); ++i) {
-      shards_[i].Task(&ParameterShard::Update).Remote(pieces[i]);
+      sent.push_back(shards_[i].Task(&ParameterShard::Update).Remote(pieces[i]));
     }
+    sent_.swap(sent);
+    for (const auto& before : sent) before.Get();
   }
   size_t shards() const { return shards_.size(); }
   MSGPACK_DEFINE(shards_)
 
  private:
   std::vector<ActorHandle<ParameterShard>> shards_;
+  std::vector<ObjectRef<msgpack::type::nil_t>> sent_;  // this process's last update
 };
 
 }  // namespace penstock

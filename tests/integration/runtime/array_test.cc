@@ -84,7 +84,7 @@ TEST_F(Arrays, AreNotCopiedOnTheirWayThereAndBack) {
   for (size_t i = 0; i < 8; ++i) {
     EXPECT_EQ((*pieces)[i].values().data(), data + i * kCount / 8);
   }
-  EXPECT_EQ(Task(Through).Remote(half ? *half : array).Get()->values().data(), half->values().data());
+  EXPECT_EQ(Task(Through).Remote(*half).Get()->values().data(), half->values().data());
   EXPECT_EQ(Counter("object_bytes"), before);
 }
 

@@ -31,6 +31,7 @@ struct Result {
   bool in_store = false;  // under its id; ours to delete, unless borrowed
   bool wanted_in_store = false;  // it has left the process before its value was there
   uint64_t lender = 0;    // the process that a borrowed one came from
+  uint32_t times_lent = 0;  // what it is told when we let go: it counts the same
   std::string bytes;
   std::vector<std::shared_ptr<Result>> contained;  // refs inside the value live as long
 };

@@ -1,0 +1,22 @@
+// The functions, and their registration.
+#include "bench/penstock-bench/runtime_functions.h"
+
+namespace penstock::bench {
+
+uint64_t NextOf(uint64_t value) { return value + 1; }
+Echo* MakeEcho() { return new Echo(); }
+
+int WorkOnParameters(ParameterServer server, uint64_t count, int iterations, int gather) {
+  for (int i = 0; i < iterations; ++i) {
+    if (gather == static_cast<int>(Gather::kContiguous)) {
+      server.Contiguous();
+    } else {
+      server.Views();
+    }
+    server.Update(Array<double>::Ones(count));
+  }
+  return iterations;
+}
+PENSTOCK_REMOTE(NextOf, MakeEcho, &Echo::Next, WorkOnParameters);
+
+}  // namespace penstock::bench

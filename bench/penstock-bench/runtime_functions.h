@@ -1,0 +1,27 @@
+// What the workers of `task`, `actor` and `ps` run. Registered in every copy of this program.
+#ifndef PENSTOCK_BENCH_RUNTIME_FUNCTIONS_H_
+#define PENSTOCK_BENCH_RUNTIME_FUNCTIONS_H_
+
+#include <cstdint>
+
+#include <penstock/parameter_server.h>
+#include <penstock/runtime.h>
+
+namespace penstock::bench {
+
+// A task or a member function that does next to nothing; its result tells its argument.
+uint64_t NextOf(uint64_t value);
+
+class Echo {
+ public:
+  uint64_t Next(uint64_t value) { return value + 1; }
+};
+Echo* MakeEcho();
+
+// A worker of the reference workload: so many rounds, every update written anew.
+enum class Gather : int { kViews = 0, kContiguous = 1, kViewsRead = 2 };
+int WorkOnParameters(ParameterServer server, uint64_t count, int iterations, int gather);
+
+}  // namespace penstock::bench
+
+#endif  // PENSTOCK_BENCH_RUNTIME_FUNCTIONS_H_

@@ -95,7 +95,7 @@ absl::Status MeasureStart(const RunOptions& options, Report& report) {
 
 absl::Status MeasureTasks(Crew& crew, const RunOptions& options, Report& report) {
   PENSTOCK_RETURN_IF_ERROR(MeasureStart(options, report));
-  Init();
+  PENSTOCK_RETURN_IF_ERROR(InitAndSettle());
   const auto call = [](uint64_t i) { return Task(NextOf).Remote(i); };
   if (AllowedCpus().size() > 1) {
     Group group;
@@ -110,7 +110,7 @@ absl::Status MeasureTasks(Crew& crew, const RunOptions& options, Report& report)
 }
 
 absl::Status MeasureActors(Crew& crew, const RunOptions& options, Report& report) {
-  Init();
+  PENSTOCK_RETURN_IF_ERROR(InitAndSettle());
   const auto echo = Actor(MakeEcho).Remote();
   const auto call = [echo](uint64_t i) { return echo.Task(&Echo::Next).Remote(i); };
   call(0).Get();

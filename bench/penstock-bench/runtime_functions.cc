@@ -1,6 +1,10 @@
 // The functions, and their registration.
 #include "bench/penstock-bench/runtime_functions.h"
 
+#include <penstock/client.h>
+
+#include "bench/harness/clock.h"
+
 namespace penstock::bench {
 
 uint64_t NextOf(uint64_t value) { return value + 1; }
@@ -15,8 +19,19 @@ int WorkOnParameters(ParameterServer server, uint64_t count, int iterations, int
     }
     server.Update(Array<double>::Ones(count));
   }
+  server.Flush();
   return iterations;
 }
+absl::Status InitAndSettle(const Config& config) {
+  const ClusterInfo info = Init(config);
+  for (;;) {
+    const auto status = QueryStatus(info.session_dir);
+    if (!status.ok()) return status.status();
+    if (status->Counter("population_done") == 1) return absl::OkStatus();
+    SleepNs(2'000'000);
+  }
+}
+
 PENSTOCK_REMOTE(NextOf, MakeEcho, &Echo::Next, WorkOnParameters);
 
 }  // namespace penstock::bench

@@ -7,6 +7,8 @@
 #include <penstock/parameter_server.h>
 #include <penstock/runtime.h>
 
+#include "absl/status/status.h"
+
 namespace penstock::bench {
 
 // A task or a member function that does next to nothing; its result tells its argument.
@@ -21,6 +23,9 @@ Echo* MakeEcho();
 // A worker of the reference workload: so many rounds, every update written anew.
 enum class Gather : int { kViews = 0, kContiguous = 1, kViewsRead = 2 };
 int WorkOnParameters(ParameterServer server, uint64_t count, int iterations, int gather);
+
+// Init, and until the store's memory is there: making it takes a core for a second or two.
+absl::Status InitAndSettle(const Config& config = {});
 
 }  // namespace penstock::bench
 

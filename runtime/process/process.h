@@ -174,6 +174,7 @@ class Process {
   bool Pump();                    // true when something came
   bool PumpPeer(Peer& peer, uint32_t most);
   bool AnythingThere() const;
+  bool HasBacklog() const;
   void Send(Peer& peer, uint32_t kind, uint64_t number, std::string_view first,
             std::string_view second);
   void FlushBacklog(Peer& peer);

@@ -1,5 +1,5 @@
 // Process: the one place where it waits, and the channels it looks at.
-#include <time.h>
+#include <algorithm>
 
 #include "absl/time/clock.h"
 #include "runtime/process/process.h"
@@ -14,6 +14,8 @@ constexpr uint32_t kMostOfPeer = 64;
 // Calls that wait to run here; beyond them the rings fill up, and callers wait.
 constexpr size_t kMostInbox = 1024;
 constexpr absl::Duration kMostSleep = absl::Seconds(3600);
+// With records of ours that found no room: nobody rings when there is some.
+constexpr absl::Duration kBacklogSleep = absl::Microseconds(200);
 
 }  // namespace
 
@@ -22,6 +24,11 @@ bool Process::AnythingThere() const {
     if (!peer->dead && peer->consumer.HasRecords()) return true;
   }
   return false;
+}
+
+bool Process::HasBacklog() const {
+  return std::any_of(peer_list_.begin(), peer_list_.end(),
+                     [](const Peer* peer) { return !peer->backlog.empty(); });
 }
 
 bool Process::WaitUntil(Lock& lock, absl::Time until, const std::function<bool()>& done) {
@@ -60,7 +67,8 @@ bool Process::WaitUntil(Lock& lock, absl::Time until, const std::function<bool()
       // SYNC S1 parking, consumer's half, for all channels at once.
       parker_.Park(page_->parked);
       if (!AnythingThere() && !done()) {
-        const absl::Duration left = std::min(until - absl::Now(), kMostSleep);
+        const absl::Duration left =
+            std::min(until - absl::Now(), HasBacklog() ? kBacklogSleep : kMostSleep);
         lock.unlock();
         SleepOnDoorbell(doorbell_.get(), std::max<int64_t>(absl::ToInt64Nanoseconds(left), 0));
         lock.lock();

@@ -103,6 +103,10 @@ class ParameterServer {
     sent_.swap(sent);
     for (const auto& before : sent) before.Get();
   }
+  // Waits until the shards have all that this process sent.
+  void Flush() {
+    for (const auto& before : std::exchange(sent_, {})) before.Get();
+  }
   size_t shards() const { return shards_.size(); }
   MSGPACK_DEFINE(shards_)
 

@@ -77,6 +77,16 @@ TEST_F(Actors, KeepTheirStateAndRunACallersCallsInOrder) {
   EXPECT_EQ(*counter.Task(PENSTOCK_FUNC(&Counter::Add, double)).Remote(0.5).Get(), 5010.5);
 }
 
+TEST_F(Actors, AFloodThatFillsTheRingsInBothDirectionsIsAnsweredToTheEnd) {
+  const auto counter = Actor(MakeCounter).Remote(0);
+  for (int round = 0; round < 3; ++round) {
+    std::vector<ObjectRef<int>> refs;
+    for (int i = 0; i < 100'000; ++i) refs.push_back(counter.Task(AddInt).Remote(1));
+    ASSERT_EQ(*refs.back().Get(absl::Seconds(100)), (round + 1) * 100'000);
+    ASSERT_EQ(*refs.front().Get(absl::Seconds(100)), round * 100'000 + 1);
+  }
+}
+
 TEST_F(Actors, HaveTheMembersOfTheirBaseClasses) {
   EXPECT_EQ(*Actor(MakeCounter).Remote(0).Task(&Named::Name).Remote().Get(), "counter");
 }

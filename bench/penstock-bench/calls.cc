@@ -27,7 +27,7 @@ template <typename Call>
 absl::Status RunAsync(std::string name, const RunOptions& options, Report& report, Call call) {
   const uint64_t count = options.quick ? kCallsQuick : kCalls;
   Sample rates;
-  for (int sample = 0; sample < (options.quick ? 1 : kSamples); ++sample) {
+  for (int sample = 0; sample < (options.quick ? 2 : kSamples); ++sample) {
     std::vector<ObjectRef<uint64_t>> refs;
     refs.reserve(count);
     const int64_t start_ns = NowNs();

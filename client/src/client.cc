@@ -86,6 +86,11 @@ absl::StatusOr<std::vector<ObjectInfo>> Client::List() {
 
 absl::Status Client::Sync() {
   PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  if (state_->lost_work.exchange(false, std::memory_order_relaxed)) {
+    return absl::UnavailableError(
+        "the daemon died after the last Sync: what was sealed or deleted since then is gone "
+        "with its store; make it again");
+  }
   return session->Sync();
 }
 

@@ -68,6 +68,9 @@ absl::StatusOr<Session*> ClientState::Reopen() {
   if (current->Usable()) return current;  // another thread was faster
   absl::StatusOr<std::unique_ptr<Session>> opened = Session::Open(dir_);
   if (!opened.ok()) return opened.status();
+  if (current->FromThisProcess() && current->HasUnsynced()) {
+    lost_work.store(true, std::memory_order_relaxed);
+  }
   Session* const session = opened->get();
   sessions_.push_back(*std::move(opened));
   current_.store(session, std::memory_order_release);

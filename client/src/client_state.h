@@ -31,6 +31,8 @@ class ClientState {
     return session->Usable() ? session : nullptr;
   }
 
+  // A session died with seals or deletes that no Sync had waited for: the next one says so.
+  std::atomic<bool> lost_work{false};
   // The one subscription of this client.
   std::atomic<bool> subscribed{false};
 

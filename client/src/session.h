@@ -43,6 +43,8 @@ class Session : public SessionHead {
   }
   bool FromThisProcess() const { return IsOfThisProcess(); }
   absl::Status WhyUnusable() const;
+  // Something was sealed or deleted after the last Sync.
+  bool HasUnsynced();
   // Builders or views of this session are still about.
   bool HasHandles();
 
@@ -123,6 +125,7 @@ class Session : public SessionHead {
   PinRow pins_;
   const std::atomic<uint32_t>* revoked_ = nullptr;
   std::atomic<bool> dead_{false};
+  std::atomic<uint64_t> synced_changes_{0};
 
   uint64_t incarnation_ = 0;
   uint64_t number_ = 0;

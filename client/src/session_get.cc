@@ -223,9 +223,17 @@ absl::StatusOr<std::vector<ObjectInfo>> Session::List() {
 }
 
 absl::Status Session::Sync() {
+  const uint64_t changes = submissions_->changes();
   Submission record{};
   record.op = SubmissionOp::kSync;
-  return Ask(record, kNever).status();
+  PENSTOCK_RETURN_IF_ERROR(Ask(record, kNever).status());
+  // Of two at once the later one may be the first to come here: then the next asks again.
+  synced_changes_.store(changes, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+bool Session::HasUnsynced() {
+  return submissions_->changes() != synced_changes_.load(std::memory_order_relaxed);
 }
 
 absl::Status Session::Subscribe(uint32_t flags) {

@@ -36,6 +36,8 @@ bool SubmissionQueue::PushMany(std::span<const Submission> records,
     for (const Submission& record : records) {
       ended_leases_ +=
           record.op == SubmissionOp::kSeal || record.op == SubmissionOp::kReturnLease;
+      changes_ += record.op == SubmissionOp::kSeal || record.op == SubmissionOp::kDelete ||
+                  record.op == SubmissionOp::kDeleteById;
     }
     for (size_t i = 0; i < records.size(); ++i) {
       if (!producer_.HasRoom() && !WaitForRoom()) return false;

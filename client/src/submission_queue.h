@@ -59,6 +59,11 @@ class SubmissionQueue {
   std::optional<Unpublished> FindUnpublished(const ObjectId& id);
 
   // Leases that ended by a seal or were given back.
+  // Seals and deletes pushed so far.
+  uint64_t changes() {
+    const std::lock_guard lock(lock_);
+    return changes_;
+  }
   uint64_t ended_leases() {
     lock_.lock();
     const uint64_t ended = ended_leases_;
@@ -73,6 +78,7 @@ class SubmissionQueue {
   SubmissionProducer producer_;
   std::array<uint64_t, kSubmissionEntries> offsets_{};  // of the seals in the ring
   uint64_t ended_leases_ = 0;
+  uint64_t changes_ = 0;
 
   RingMemory rings_;
   const IndexHeader* const index_;

@@ -129,6 +129,20 @@ TEST(DaemonDeath, LeavesNoMappingBehindInAClientThatGoes) {
 
 // A client may not have noticed yet: each call either works or says Unavailable, and soon
 // they work.
+TEST(DaemonDeath, IsToldByTheNextSyncWhenSomethingWasSealedSinceTheLastOne) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  PutPattern(client, 1, 5000);
+  Must(client.Sync());
+  PutPattern(client, 2, 5000);
+  const pid_t before = daemon.daemon_pid();
+  kill(before, SIGKILL);
+  NextDaemon(daemon, before);
+  ASSERT_TRUE(Eventually([&] { return client.NextId().ok(); }));
+  EXPECT_TRUE(absl::IsUnavailable(client.Sync()));
+  EXPECT_TRUE(Eventually([&] { return client.Sync().ok(); }));
+}
+
 TEST(DaemonDeath, FiveTimesInARowIsSurvived) {
   const TestDaemon daemon;
   Client client = daemon.Connect();

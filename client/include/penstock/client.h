@@ -95,6 +95,7 @@ class Client {
   // All sealed objects. Cost: a round trip and one pass over the slot table.
   [[nodiscard]] absl::StatusOr<std::vector<ObjectInfo>> List();
   // Waits until the daemon has handled all that this client sealed and deleted so far.
+  // Unavailable, once, when a daemon died before it had.
   [[nodiscard]] absl::Status Sync();
 
   // An id of this session that nobody else makes, to tell others before the object is

@@ -11,6 +11,14 @@
 #include <cstdlib>
 #include <new>
 
+// The sanitizer's own; ours go through them.
+extern "C" {
+void* __interceptor_malloc(size_t bytes);
+void* __interceptor_calloc(size_t count, size_t bytes);
+void* __interceptor_realloc(void* memory, size_t bytes);
+void __interceptor_free(void* memory);
+}
+
 namespace {
 
 pthread_rwlock_t g_allocating = PTHREAD_RWLOCK_INITIALIZER;
@@ -34,7 +42,7 @@ void* Allocate(std::size_t bytes, std::size_t alignment) {
   const Allocating allocating;
   void* memory = nullptr;
   if (alignment <= alignof(std::max_align_t)) {
-    memory = std::malloc(bytes);
+    memory = __interceptor_malloc(bytes);
   } else if (posix_memalign(&memory, alignment, bytes) != 0) {
     memory = nullptr;
   }
@@ -49,10 +57,30 @@ void* MustAllocate(std::size_t bytes, std::size_t alignment) {
 
 void Free(void* memory) {
   const Allocating allocating;
-  std::free(memory);
+  __interceptor_free(memory);
 }
 
 }  // namespace
+
+// The system's library allocates as well, in a thread that begins for example.
+extern "C" {
+void* malloc(size_t bytes) {
+  const Allocating allocating;
+  return __interceptor_malloc(bytes);
+}
+void* calloc(size_t count, size_t bytes) {
+  const Allocating allocating;
+  return __interceptor_calloc(count, bytes);
+}
+void* realloc(void* memory, size_t bytes) {
+  const Allocating allocating;
+  return __interceptor_realloc(memory, bytes);
+}
+void free(void* memory) {
+  const Allocating allocating;
+  __interceptor_free(memory);
+}
+}
 
 // All forms: the sanitizer has its own of each, and would take a mixture for an error.
 void* operator new(std::size_t bytes) { return MustAllocate(bytes, 0); }

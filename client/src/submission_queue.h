@@ -58,17 +58,15 @@ class SubmissionQueue {
   // This process's own seal of `id`, if the daemon may not have taken it yet.
   std::optional<Unpublished> FindUnpublished(const ObjectId& id);
 
-  // Leases that ended by a seal or were given back.
   // Seals and deletes pushed so far.
   uint64_t changes() {
     const std::lock_guard lock(lock_);
     return changes_;
   }
+  // Leases that ended by a seal or were given back.
   uint64_t ended_leases() {
-    lock_.lock();
-    const uint64_t ended = ended_leases_;
-    lock_.unlock();
-    return ended;
+    const std::lock_guard lock(lock_);
+    return ended_leases_;
   }
 
  private:

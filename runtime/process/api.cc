@@ -215,7 +215,6 @@ void CheckConfig(const Config& config) {
 }  // namespace
 
 std::unique_ptr<Process> Process::StartDriver(const Config& config, std::string session_dir) {
-  CheckConfig(config);
   const uint32_t cpus =
       config.num_cpus > 0 ? config.num_cpus : std::thread::hardware_concurrency();
   std::vector<std::string> arguments = {

@@ -1,12 +1,11 @@
 // Process: calls on their way out.
 #include <algorithm>
-#include <cmath>
 
 #include <fmt/format.h>
 
 #include "absl/time/clock.h"
+#include "runtime/process/clock.h"
 #include "runtime/process/process.h"
-#include "store/base/check.h"
 
 namespace penstock::internal {
 namespace {
@@ -19,12 +18,6 @@ constexpr size_t kMostRequests = 64;
 constexpr uint32_t kPumpEvery = 64;
 
 constexpr size_t kMostInRecord = kMostRecordBytes - sizeof(CallHeader);
-
-int64_t SteadyNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
-}
 
 }  // namespace
 
@@ -59,7 +52,8 @@ bool Process::Ready(OutgoingCall& call, bool& failed) {
   return true;
 }
 
-std::string Process::EncodeArguments(OutgoingCall& call) {
+// Nothing when they are too many for a record and the store has no room for them.
+std::optional<std::string> Process::EncodeArguments(OutgoingCall& call) {
   if (!call.payload.empty()) return std::move(call.payload);
   std::string bytes;
   for (Argument& argument : call.arguments) {
@@ -77,7 +71,7 @@ std::string Process::EncodeArguments(OutgoingCall& call) {
   CreateOptions options;
   options.type_tag = kSpillTag;
   const auto id = client_->Put(bytes, options);
-  if (!id.ok()) return {};
+  if (!id.ok()) return std::nullopt;
   call.header.flags |= kIsSpilled;
   auto spilled = std::make_shared<Result>(*id);
   spilled->state = Result::State::kStored;
@@ -87,15 +81,15 @@ std::string Process::EncodeArguments(OutgoingCall& call) {
 }
 
 void Process::Transmit(Peer& peer, OutgoingCall call) {
-  const std::string bytes = EncodeArguments(call);
-  if (bytes.empty() && (call.header.flags & kIsSpilled) == 0 && !call.arguments.empty()) {
+  const std::optional<std::string> bytes = EncodeArguments(call);
+  if (!bytes.has_value()) {
     return Fail(*call.result, {.kind = ErrorKind::kLost,
                                .message = "the arguments could not be stored: the store is full"});
   }
   const uint64_t number = peer.first_sent + peer.sent.size();
   const std::string_view header(reinterpret_cast<const char*>(&call.header),
                                 sizeof(CallHeader));
-  Send(peer, kCallRecord, number, header, bytes);
+  Send(peer, kCallRecord, number, header, *bytes);
   peer.sent.emplace_back(std::move(call));
   ++peer.outstanding;
 }
@@ -116,11 +110,7 @@ ResultPtr Process::CallTask(OutgoingCall call, const CallOptions& options) {
     shape->queue.push_back(std::move(call));
     Dispatch(*shape);
   }
-  if (++calls_since_pump_ >= kPumpEvery && !leading_) {
-    calls_since_pump_ = 0;
-    Pump();
-  }
-  if (NeedsAttention()) RingDoorbell(wake_listener_.get());
+  LookNowAndThen();
   return result;
 }
 
@@ -184,6 +174,18 @@ bool Process::NeedsAttention() const {
   return false;
 }
 
+// After a call: a process that only calls looks at what came, and somebody looks after what
+// waits when it goes off to do something else.
+void Process::LookNowAndThen() {
+  if (++calls_since_pump_ >= kPumpEvery && !leading_) {
+    calls_since_pump_ = 0;
+    Pump();
+  }
+  if (listener_attends_ || !NeedsAttention()) return;
+  listener_attends_ = true;
+  RingDoorbell(wake_listener_.get());
+}
+
 ActorState& Process::ActorOf(uint64_t id) {
   auto& actor = actors_[id];
   if (actor == nullptr) {
@@ -223,11 +225,7 @@ ResultPtr Process::CallActor(uint64_t id, OutgoingCall call) {
   call.header.actor = id;
   actor.queue.push_back(std::move(call));
   FlushActor(actor);
-  if (++calls_since_pump_ >= kPumpEvery && !leading_) {
-    calls_since_pump_ = 0;
-    Pump();
-  }
-  if (!actor.queue.empty()) RingDoorbell(wake_listener_.get());
+  LookNowAndThen();
   return result;
 }
 

@@ -13,6 +13,7 @@
 
 #include "absl/time/clock.h"
 #include "runtime/node/spawner.h"
+#include "runtime/process/clock.h"
 #include "runtime/process/process.h"
 #include "store/base/errors.h"
 #include "store/base/store_directory.h"
@@ -36,12 +37,6 @@ template <typename T>
 T Take(absl::StatusOr<T> value) {
   if (!value.ok()) throw RuntimeUnavailable(std::string(value.status().message()));
   return *std::move(value);
-}
-
-int64_t SteadyNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
 }
 
 // The arguments and the environment of this process, for its workers.
@@ -124,7 +119,8 @@ void Process::ListenToNode() {
     {
       const Lock lock(mutex_);
       if (stopping_) return;
-      if (NeedsAttention()) {
+      listener_attends_ = NeedsAttention();
+      if (listener_attends_) {
         timeout_ms = kAttention_ms;
       } else {
         for (const auto& [resources, shape] : shapes_) {

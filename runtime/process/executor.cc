@@ -7,18 +7,13 @@
 #include <fmt/format.h>
 
 #include "absl/time/clock.h"
+#include "runtime/process/clock.h"
 #include "runtime/process/process.h"
 
 namespace penstock::internal {
 namespace {
 
 constexpr const char* kNode = "this node";
-
-int64_t SteadyNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
-}
 
 }  // namespace
 
@@ -103,10 +98,7 @@ void Process::Run(IncomingCall call) {
     error.function = function == nullptr ? "an unknown function" : function->name;
     body = PackError(error);
   } else if (body.size() > kMostRecordBytes / 2) {
-    CreateOptions options;
-    options.id = header.result;
-    options.type_tag = kValueTag;
-    const auto stored = client_->Put(body, options);
+    const absl::Status stored = Store(header.result, kValueTag, body);
     if (stored.ok()) {
       reply.status = ReplyStatus::kStored;
       body.clear();
@@ -114,7 +106,7 @@ void Process::Run(IncomingCall call) {
       error.function = function->name;
       error.kind = ErrorKind::kLost;
       error.message = "the result of " + function->name + " could not be stored: " +
-                      std::string(stored.status().message());
+                      std::string(stored.message());
       reply.status = ReplyStatus::kFailed;
       body = PackError(error);
     }

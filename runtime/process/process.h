@@ -186,7 +186,7 @@ class Process {
   // Calls and replies (calls.cc, replies.cc). All with the lock held.
   bool Ready(OutgoingCall& call, bool& failed);
   void Transmit(Peer& peer, OutgoingCall call);
-  std::string EncodeArguments(OutgoingCall& call);
+  std::optional<std::string> EncodeArguments(OutgoingCall& call);
   void Dispatch(Shape& shape);
   void DispatchHeld();
   void FlushActor(ActorState& actor);
@@ -201,6 +201,8 @@ class Process {
   void LeaveBusy(Peer& peer);
   NodeFacts AskNode(Lock& lock, NodeFacts question);
   bool NeedsAttention() const;
+  void LookNowAndThen();
+  absl::Status Store(const ObjectId& id, uint32_t tag, std::string_view bytes);
   void DrainTrash();
 
   // Running (executor.cc).
@@ -227,7 +229,7 @@ class Process {
   bool stopping_ = false;
   std::string node_lost_;        // why the node is gone
   SpinBudget spin_{4000};
-  uint64_t pumps_ = 0;
+  bool listener_attends_ = false;  // it looks again within a millisecond
   absl::flat_hash_map<uint64_t, std::unique_ptr<Peer>> peers_;
   std::vector<Peer*> peer_list_;
   std::map<Amounts, std::unique_ptr<Shape>> shapes_;

@@ -11,10 +11,7 @@ void Process::FailBytes(Result& result, std::string packed) {
   result.bytes = std::move(packed);
   result.state = Result::State::kFailed;
   if (!result.wanted_in_store) return;
-  CreateOptions options;
-  options.id = result.id;
-  options.type_tag = kErrorTag;
-  result.in_store = client_->Put(result.bytes, options).ok();
+  result.in_store = Store(result.id, kErrorTag, result.bytes).ok();
 }
 
 void Process::Fail(Result& result, const ErrorFacts& facts) {
@@ -90,10 +87,7 @@ void Process::Complete(OutgoingCall& call, Peer& peer, const ParsedReply& reply)
       result.bytes = std::string(reply.body);
       result.state = Result::State::kInline;
       if (result.wanted_in_store) {
-        CreateOptions options;
-        options.id = result.id;
-        options.type_tag = kValueTag;
-        result.in_store = client_->Put(result.bytes, options).ok();
+        result.in_store = Store(result.id, kValueTag, result.bytes).ok();
       }
       break;
   }

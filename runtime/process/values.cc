@@ -12,6 +12,14 @@ constexpr absl::Duration kSlice = absl::Milliseconds(2);
 
 }  // namespace
 
+// Makes `bytes` an object of the store under an id that was made before.
+absl::Status Process::Store(const ObjectId& id, uint32_t tag, std::string_view bytes) {
+  CreateOptions options;
+  options.id = id;
+  options.type_tag = tag;
+  return client_->Put(bytes, options).status();
+}
+
 ResultPtr Process::Put(std::string bytes, std::vector<ResultPtr> contained) {
   auto result = std::make_shared<Result>(NextId());
   result->contained = std::move(contained);
@@ -21,11 +29,8 @@ ResultPtr Process::Put(std::string bytes, std::vector<ResultPtr> contained) {
     result->state = Result::State::kInline;
     return result;
   }
-  CreateOptions options;
-  options.id = result->id;
-  options.type_tag = kValueTag;
-  const auto id = client_->Put(bytes, options);
-  if (!id.ok()) throw ObjectLost(std::string(id.status().message()));
+  const absl::Status stored = Store(result->id, kValueTag, bytes);
+  if (!stored.ok()) throw ObjectLost(std::string(stored.message()));
   result->state = Result::State::kStored;
   result->in_store = true;
   return result;
@@ -120,11 +125,10 @@ std::string Process::PackRef(const ResultPtr& result) {
   if (result->state != Result::State::kBorrowed && !result->in_store) {
     result->wanted_in_store = true;
     if (result->state != Result::State::kPending) {
-      CreateOptions options;
-      options.id = result->id;
-      options.type_tag = result->state == Result::State::kFailed ? kErrorTag : kValueTag;
-      const auto stored = client_->Put(result->bytes, options);
-      if (!stored.ok()) throw ObjectLost(std::string(stored.status().message()));
+      const bool failed = result->state == Result::State::kFailed;
+      const absl::Status stored =
+          Store(result->id, failed ? kErrorTag : kValueTag, result->bytes);
+      if (!stored.ok()) throw ObjectLost(std::string(stored.message()));
       result->in_store = true;
     }
   }

@@ -3,7 +3,6 @@
 
 #include "absl/time/clock.h"
 #include "runtime/process/process.h"
-#include "store/base/check.h"
 #include "store/base/spin_lock.h"
 
 namespace penstock::internal {
@@ -84,7 +83,6 @@ bool Process::WaitUntil(Lock& lock, absl::Time until, const std::function<bool()
 }
 
 bool Process::Pump() {
-  ++pumps_;
   bool came = false;
   for (size_t i = 0; i < peer_list_.size(); ++i) {
     Peer& peer = *peer_list_[i];

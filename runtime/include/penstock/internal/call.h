@@ -54,7 +54,6 @@ class ArgumentReader {
   explicit ArgumentReader(std::string_view bytes) : bytes_(bytes) {}
   // The packed bytes of the next argument; of one passed by its ref, the value's.
   std::string_view Next();
-  size_t left() const { return bytes_.size(); }
 
  private:
   std::string_view bytes_;

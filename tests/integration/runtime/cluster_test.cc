@@ -18,9 +18,10 @@ namespace penstock {
 namespace {
 
 int Twice(int value) { return 2 * value; }
+int SizeOf(std::string text) { return static_cast<int>(text.size()); }
 std::string Big(int bytes) { return std::string(static_cast<size_t>(bytes), 'x'); }
 int PidOf() { return getpid(); }
-PENSTOCK_REMOTE(Twice, Big, PidOf);
+PENSTOCK_REMOTE(Twice, SizeOf, Big, PidOf);
 
 template <typename Done>
 bool Within(absl::Duration time, Done done) {
@@ -89,6 +90,14 @@ TEST(Cluster, ValuesWhoseRefsAreDroppedLeaveTheStore) {
     const auto status = QueryStatus(info.session_dir);
     return status.ok() && status->Counter("object_bytes") == 0;
   }));
+  Shutdown();
+}
+
+TEST(Cluster, ArgumentsAndResultsThatTheStoreHasNoRoomForFailTheirCallAndNoOther) {
+  Init({.num_cpus = 1, .memory = 16 << 20});
+  EXPECT_THROW(Task(SizeOf).Remote(std::string(32 << 20, 'x')).Get(), ObjectLost);
+  EXPECT_THROW(Task(Big).Remote(32 << 20).Get(), ObjectLost);
+  EXPECT_EQ(*Task(Twice).Remote(4).Get(), 8);
   Shutdown();
 }
 

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "bench/harness/clock.h"
+#include "bench/penstock-bench/bare_store.h"
 #include "bench/penstock-bench/small_objects.h"
 #include "store/base/errors.h"
 
@@ -16,6 +17,11 @@ constexpr size_t kMeetingWord = 2;
 struct Belongings {
   Client client;
   RandomGets gets;
+  std::unique_ptr<BareStore> bare;
+
+  bool Run(uint64_t count, bool bare_steps) {
+    return bare_steps ? bare->Run(count) : gets.Run(client, count);
+  }
 };
 
 absl::StatusOr<std::shared_ptr<Belongings>> Begin(const Member& member) {
@@ -24,9 +30,10 @@ absl::StatusOr<std::shared_ptr<Belongings>> Begin(const Member& member) {
   const std::span<const ObjectId> ids(
       reinterpret_cast<const ObjectId*>(note.data() + sizeof(GetWorkerNote)), head->ids);
   PENSTOCK_ASSIGN_OR_RETURN(Client client, Client::Connect({.dir = head->dir}));
+  const uint64_t seed = static_cast<uint64_t>(member.number) + 1;
+  PENSTOCK_ASSIGN_OR_RETURN(auto bare, BareStore::Create(ids, seed));
   return std::make_shared<Belongings>(
-      Belongings{std::move(client),
-                 RandomGets(ids, ids.size(), static_cast<uint64_t>(member.number) + 1)});
+      Belongings{std::move(client), RandomGets(ids, ids.size(), seed), std::move(bare)});
 }
 
 }  // namespace
@@ -37,12 +44,13 @@ absl::Status GetWorker(Member& member, const RoleOrder& order, RoleAnswer& answe
   }
   auto* const own = std::any_cast<std::shared_ptr<Belongings>>(&member.belongings)->get();
   // Whatever is touched for the first time is touched before the clock runs.
-  answer.verified = own->gets.Run(own->client, 2 * order.count / 100);
+  const bool bare_steps = order.first == kBareSteps;
+  answer.verified = own->Run(2 * order.count / 100, bare_steps);
   SharedWord& meeting = member.stage.shared->words[kMeetingWord];
   meeting.Increment();
   meeting.SpinUntil(static_cast<uint32_t>(order.extra));
   answer.start_ns = NowNs();
-  answer.verified &= own->gets.Run(own->client, order.count);
+  answer.verified &= own->Run(order.count, bare_steps);
   answer.end_ns = NowNs();
   return absl::OkStatus();
 }

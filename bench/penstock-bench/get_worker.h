@@ -15,7 +15,9 @@ struct GetWorkerNote {
 
 // Connects when it is played first. `order.extra`: the count of arrivals that the meeting
 // word reaches when all who are to run at the same time are there. Then `order.count` gets;
-// the answer says when they began and ended.
+// the answer says when they began and ended. `order.first`: kBareSteps for gets without a
+// library, from memory of the member's own (BareStore).
+inline constexpr uint64_t kBareSteps = 1;
 absl::Status GetWorker(Member& member, const RoleOrder& order, RoleAnswer& answer);
 
 }  // namespace penstock::bench

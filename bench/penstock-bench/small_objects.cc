@@ -57,6 +57,12 @@ RandomGets::RandomGets(std::span<const ObjectId> ids, uint64_t count, uint64_t s
 }
 
 bool RandomGets::RunMany(Client& client, uint64_t count) {
+  bool right = true;
+  for (; count > kGetManyIds; count -= kGetManyIds) right &= RunOneCall(client, kGetManyIds);
+  return RunOneCall(client, count) && right;
+}
+
+bool RandomGets::RunOneCall(Client& client, uint64_t count) {
   batch_.clear();
   const size_t first = next_;
   for (uint64_t i = 0; i < count; ++i) {

@@ -18,6 +18,7 @@ namespace penstock::bench {
 
 inline constexpr uint64_t kSmallBytes = 1024;
 inline constexpr uint64_t kGetBatch = 1000;  // gets that are timed together
+inline constexpr uint64_t kGetManyIds = 100;
 
 // The first word of an object's payload, which depends on its id.
 inline uint64_t FirstWordOf(const ObjectId& id) { return id.Hash() ^ 0x70656e73746f636bULL; }
@@ -36,7 +37,8 @@ class RandomGets {
   // `count` gets and releases, the first word of each read and compared. False when one
   // was not there or not right. No system call as long as all is sealed.
   bool Run(Client& client, uint64_t count);
-  // The same by one GetMany for all.
+  // The same by GetMany, kGetManyIds ids a call: what it pins stays in the nearest cache
+  // until it is released.
   bool RunMany(Client& client, uint64_t count);
 
  private:
@@ -44,6 +46,8 @@ class RandomGets {
     ObjectId id;
     uint64_t first_word;
   };
+  bool RunOneCall(Client& client, uint64_t count);
+
   std::vector<Wanted> wanted_;
   size_t next_ = 0;
   std::vector<ObjectId> batch_;

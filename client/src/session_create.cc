@@ -193,6 +193,11 @@ void Session::ReturnLease(const Builder& builder) {
 }
 
 absl::Status Session::Delete(const ObjectId& id) {
+  switch (submissions_->PushDeleteOfNewest(id)) {
+    case SubmissionQueue::OwnDelete::kPushed: return absl::OkStatus();
+    case SubmissionQueue::OwnDelete::kDead: return WhyUnusable();
+    case SubmissionQueue::OwnDelete::kNotFound: break;
+  }
   Submission record{};
   record.op = SubmissionOp::kDelete;
   bool found = false;

@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include <algorithm>
 #include <mutex>
 
 namespace penstock::internal {
@@ -10,6 +11,7 @@ namespace {
 
 constexpr int kYieldsBeforeNap = 200;
 constexpr timespec kNap{0, 50'000};
+constexpr uint64_t kNewest = 4;  // records
 
 }  // namespace
 
@@ -52,14 +54,37 @@ bool SubmissionQueue::PushMany(std::span<const Submission> records,
   return true;
 }
 
+SubmissionQueue::OwnDelete SubmissionQueue::PushDeleteOfNewest(const ObjectId& id) {
+  {
+    const std::lock_guard lock(lock_);
+    const std::optional<Unpublished> own = Find(id, kNewest);
+    if (!own) return OwnDelete::kNotFound;
+    if (!producer_.HasRoom() && !WaitForRoom()) return OwnDelete::kDead;
+    Submission record{};
+    record.op = SubmissionOp::kDelete;
+    record.slot = own->slot;
+    record.generation = own->generation;
+    producer_.Write(record);
+    producer_.Publish();
+    ++changes_;
+  }
+  RingIfParked();
+  return OwnDelete::kPushed;
+}
+
 std::optional<Unpublished> SubmissionQueue::FindUnpublished(const ObjectId& id) {
   const std::lock_guard lock(lock_);
+  return Find(id, kSubmissionEntries);
+}
+
+std::optional<Unpublished> SubmissionQueue::Find(const ObjectId& id, uint64_t most_records) {
   // The daemon publishes its head after it has published the objects, so what lies before
   // the head is in the index or gone. Newest first: that is what is asked for.
   const uint64_t head = producer_.LoadHead();
   const uint64_t tail = producer_.tail();
   if (tail - head > kSubmissionEntries) return std::nullopt;  // not a head we believe
-  for (uint64_t at = tail; at-- > head;) {
+  const uint64_t oldest = std::max(head, tail - std::min(tail, most_records));
+  for (uint64_t at = tail; at-- > oldest;) {
     const Submission& record = producer_.At(at);
     if (record.op != SubmissionOp::kSeal || record.id != id) continue;
     return Unpublished{record.slot, record.generation, offsets_[at % kSubmissionEntries],

@@ -48,6 +48,12 @@ class SubmissionQueue {
   bool PushMany(std::span<const Submission> records, std::span<const uint64_t> offsets,
                 Bell bell);
 
+  // A delete of what this process sealed a moment ago: where the seal is among the last few
+  // records, the delete follows it, and nothing of the index is looked at, whose lines the
+  // daemon is just writing. kNotFound: look in the index.
+  enum class OwnDelete { kPushed, kNotFound, kDead };
+  OwnDelete PushDeleteOfNewest(const ObjectId& id);
+
   // Wakes the daemon if it sleeps.
   void RingIfParked() {
     // SYNC S1 parking, producer's half: our publication was a full fence.
@@ -71,6 +77,8 @@ class SubmissionQueue {
 
  private:
   bool WaitForRoom();
+  // With the lock held.
+  std::optional<Unpublished> Find(const ObjectId& id, uint64_t most_records);
 
   SpinLock lock_;  // guards what follows
   SubmissionProducer producer_;

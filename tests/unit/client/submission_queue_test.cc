@@ -69,6 +69,27 @@ TEST(SubmissionQueue, OnlySealsAreFoundAndTheNewestOfAnId) {
   EXPECT_EQ(fixture.queue.FindUnpublished(id)->slot, 8u);
 }
 
+TEST(SubmissionQueue, DeleteOfWhatWasJustSealedFollowsTheSealAndLooksNoFurtherBack) {
+  Fixture fixture;
+  using OwnDelete = SubmissionQueue::OwnDelete;
+  const ObjectId id{1, 2, 3};
+  EXPECT_EQ(fixture.queue.PushDeleteOfNewest(id), OwnDelete::kNotFound);
+  fixture.PushSeal(id, 7, 4096);
+  const uint64_t changes = fixture.queue.changes();
+  EXPECT_EQ(fixture.queue.PushDeleteOfNewest(id), OwnDelete::kPushed);
+  EXPECT_EQ(fixture.queue.changes(), changes + 1);
+  EXPECT_EQ(fixture.consumer.Take().op, SubmissionOp::kSeal);
+  const Submission record = fixture.consumer.Take();
+  EXPECT_EQ(record.op, SubmissionOp::kDelete);
+  EXPECT_EQ(record.slot, 7u);
+  EXPECT_EQ(record.generation, 107u);
+  fixture.consumer.PublishHead();
+  EXPECT_EQ(fixture.queue.PushDeleteOfNewest(id), OwnDelete::kNotFound);  // published
+  fixture.PushSeal(id, 8, 8192);
+  for (int i = 0; i < 4; ++i) fixture.queue.Push(SyncRecord());
+  EXPECT_EQ(fixture.queue.PushDeleteOfNewest(id), OwnDelete::kNotFound);  // the index knows
+}
+
 TEST(SubmissionQueue, EveryUnpublishedSealIsFoundAfterTheRingHasWrappedAround) {
   Fixture fixture;
   for (uint32_t i = 0; i < kSubmissionEntries - 3; ++i) fixture.queue.Push(SyncRecord());

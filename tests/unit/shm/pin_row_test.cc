@@ -8,6 +8,11 @@
 
 #include <gtest/gtest.h>
 
+#include "store/base/units.h"
+#include "store/shm/huge_pages.h"
+#include "store/shm/mapping.h"
+#include "store/shm/memory_file.h"
+
 namespace penstock {
 namespace {
 
@@ -71,6 +76,32 @@ TEST(PinRow, DaemonReadsNoPageWhoseBitIsNotSet) {
   // A client killed after the bit and before the pin leaves a page of zeros to read.
   row.bitmap[0].store(2);
   EXPECT_FALSE(row.daemon.IsPinned(kPinsPerPage + 7));
+}
+
+// In memory as a session has it: a file, mapped at a multiple of 2 MiB.
+TEST(PinRow, ARowInDenseUseBecomesAHugePageAndASparseOneStaysSmall) {
+  const auto file = MemoryFile::Create("test-pins", 2 * kHugePageBytes);
+  ASSERT_TRUE(file.ok());
+  const auto memory = Mapping::Map(file->fd(), 2 * kHugePageBytes, Access::kReadWrite,
+                                   OnFork::kDrop);
+  ASSERT_TRUE(memory.ok());
+  std::vector<std::atomic<uint64_t>> bitmap(16);
+  PinRow row(bitmap.data(), reinterpret_cast<Pin*>(memory->data()));
+  const auto touch = [&row](uint32_t first_page, uint32_t pages) {
+    for (uint32_t i = 0; i < pages; ++i) row.Pin((first_page + i) * kPinsPerPage + i, 1);
+  };
+  touch(0, 63);
+  touch(512, 20);
+  EXPECT_EQ(*HugeMappedBytes(memory->data()), 0u);
+  touch(300, 1);
+  for (uint32_t i = 0; i < 63; ++i) EXPECT_EQ(row.Count(i * kPinsPerPage + i), 1u) << i;
+  EXPECT_EQ(row.Count(300 * kPinsPerPage), 1u);
+  EXPECT_EQ(row.Count(301 * kPinsPerPage), 0u);
+  if (*HugeMappedBytes(memory->data()) == 0) {
+    GTEST_SKIP() << "this kernel collapses no shared memory, or has no huge page free: "
+                    "Linux 6.1 and later do";
+  }
+  EXPECT_EQ(*HugeMappedBytes(memory->data()), kHugePageBytes);
 }
 
 TEST(PinRow, BitsAreNeverTakenBack) {

@@ -31,18 +31,30 @@ class ParameterShard {
   }
   // parameters += update, some time before the next GetParameters. UsageError: another size.
   void Update(Array<double> update) {
-    if (update.size() != parameters_.size()) {
-      throw UsageError("an update of " + std::to_string(update.size()) +
-                       " elements for a shard of " + std::to_string(parameters_.size()));
-    }
+    Check(update);
     queue_.push_back(std::move(update));
     ++updates_;
     if (queue_.size() >= kMostQueued) Apply();
+  }
+  // The updates of one round, in one version: parameters += all of them, now. UsageError:
+  // another size, and then none of them counts.
+  void UpdateTogether(std::vector<Array<double>> updates) {
+    for (const Array<double>& update : updates) Check(update);
+    Apply();
+    queue_ = std::move(updates);
+    updates_ += queue_.size();
+    Apply();
   }
   uint64_t Updates() const { return updates_; }    // received
   uint64_t Versions() const { return versions_; }  // made: fewer, when updates were fused
 
  private:
+  void Check(const Array<double>& update) const {
+    if (update.size() != parameters_.size()) {
+      throw UsageError("an update of " + std::to_string(update.size()) +
+                       " elements for a shard of " + std::to_string(parameters_.size()));
+    }
+  }
   void Apply() {
     if (queue_.empty()) return;
     parameters_ = Array<double>::Sum(parameters_, queue_);
@@ -60,9 +72,9 @@ inline ParameterShard* MakeParameterShard(uint64_t count, double initial) {
 }
 inline const bool parameter_shard_is_registered = internal::RegisterAll(
     "MakeParameterShard, ParameterShard::GetParameters, ParameterShard::Update, "
-    "ParameterShard::Updates, ParameterShard::Versions",
+    "ParameterShard::UpdateTogether, ParameterShard::Updates, ParameterShard::Versions",
     MakeParameterShard, &ParameterShard::GetParameters, &ParameterShard::Update,
-    &ParameterShard::Updates, &ParameterShard::Versions);
+    &ParameterShard::UpdateTogether, &ParameterShard::Updates, &ParameterShard::Versions);
 
 // All shards of one vector, an ordinary value: pass it to the workers.
 class ParameterServer {
@@ -102,6 +114,25 @@ class ParameterServer {
     }
     sent_.swap(sent);
     for (const auto& before : sent) before.Get();
+  }
+  // Synchronous training: who waited for all of a round's updates hands them over, each
+  // shard makes one version of them in one pass, and Views() shows it from now on.
+  //
+  //   for (int round = 0; round < rounds; ++round) {
+  //     refs = ... Task(Compute).Remote(server.Views()) for each worker ...
+  //     server.UpdateTogether(refs);
+  //   }
+  void UpdateTogether(const std::vector<ObjectRef<Array<double>>>& updates) {
+    std::vector<std::vector<Array<double>>> pieces(shards_.size());
+    for (const ObjectRef<Array<double>>& update : updates) {
+      std::vector<Array<double>> split = update.Get()->Split(shards_.size());
+      for (size_t i = 0; i < shards_.size(); ++i) pieces[i].push_back(std::move(split[i]));
+    }
+    Flush();
+    for (size_t i = 0; i < shards_.size(); ++i) {
+      sent_.push_back(shards_[i].Task(&ParameterShard::UpdateTogether).Remote(pieces[i]));
+    }
+    Flush();
   }
   // Waits until the shards have all that this process sent.
   void Flush() {

@@ -41,7 +41,11 @@ int Updates(ParameterServer server, uint64_t count, int rounds) {
   server.Views();
   return rounds;
 }
-PENSTOCK_REMOTE(SumOf, Through, SecondHalf, Pieces, Plus, FirstFloat, Updates);
+Doubles Gradient(std::vector<Doubles> views) {
+  const auto whole = Doubles::Concatenate(views);
+  return Doubles::ScaleAdd(whole, 0.5, 1);
+}
+PENSTOCK_REMOTE(Gradient, SumOf, Through, SecondHalf, Pieces, Plus, FirstFloat, Updates);
 
 class Arrays : public testing::Test {
  protected:
@@ -131,6 +135,23 @@ TEST_F(Arrays, TheParameterServerCountsEveryUpdateOnceAndNeverShowsHalfOfOne) {
   for (const auto& worker : workers) EXPECT_EQ(*worker.Get(), 20);
   EXPECT_TRUE(server.Contiguous().AllEqual(60));
   EXPECT_EQ(server.Contiguous().size(), kCount);
+}
+
+TEST_F(Arrays, SynchronousRoundsMakeOneVersionEachOfAllUpdates) {
+  ParameterServer server(1000, 2, 2.0);
+  double expected = 2;
+  for (int round = 0; round < 4; ++round) {
+    const auto views = server.Views();
+    std::vector<ObjectRef<Doubles>> updates;
+    for (int i = 0; i < 3; ++i) updates.push_back(Task(Gradient).Remote(views));
+    server.UpdateTogether(updates);
+    expected += 3 * (0.5 * expected + 1);
+    ASSERT_TRUE(server.Contiguous().AllEqual(expected)) << "round " << round;
+  }
+  const std::vector<ObjectRef<Doubles>> wrong = {Put(Doubles::Ones(1000)),
+                                                 Put(Doubles::Ones(998))};
+  EXPECT_THROW(server.UpdateTogether(wrong), TaskFailed);
+  EXPECT_TRUE(server.Contiguous().AllEqual(expected)) << "all of a round or nothing";
 }
 
 }  // namespace

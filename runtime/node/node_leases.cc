@@ -3,6 +3,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -59,26 +61,30 @@ absl::Status NodeService::RequestLease(Process& process, const NodeFacts& facts)
 }
 
 void NodeService::Decide() {
-  for (const Decision& decision : scheduler_.Decide()) {
-    switch (decision.kind) {
-      case Decision::kGrant: Grant(decision); break;
-      case Decision::kStartWorker: StartWorker(decision.job, /*asked_for=*/true); break;
-      case Decision::kStopWorker: StopWorker(decision.worker); break;
-      case Decision::kAskBack:
-        if (Process* const worker = Find(decision.worker)) {
-          if (Process* const holder = Find(worker->serves)) {
-            Tell(*holder, {.kind = wire::NodeKind_AskBack, .process = decision.worker});
-          }
+  while (std::exchange(events_since_decision_, false)) {
+    for (const Decision& decision : scheduler_.Decide()) Act(decision);
+  }
+}
+
+void NodeService::Act(const Decision& decision) {
+  switch (decision.kind) {
+    case Decision::kGrant: Grant(decision); break;
+    case Decision::kStartWorker: StartWorker(decision.job, /*asked_for=*/true); break;
+    case Decision::kStopWorker: StopWorker(decision.worker); break;
+    case Decision::kAskBack:
+      if (Process* const worker = Find(decision.worker)) {
+        if (Process* const holder = Find(worker->serves)) {
+          Tell(*holder, {.kind = wire::NodeKind_AskBack, .process = decision.worker});
         }
-        break;
-      case Decision::kWorkerLimit:
-        if (Process* const worker = Find(decision.worker)) {
-          Tell(*worker, {.kind = wire::NodeKind_Limit,
-                         .text = fmt::format("all {} workers of this node wait for each other",
-                                             options_.max_workers)});
-        }
-        break;
-    }
+      }
+      break;
+    case Decision::kWorkerLimit:
+      if (Process* const worker = Find(decision.worker)) {
+        Tell(*worker, {.kind = wire::NodeKind_Limit,
+                       .text = fmt::format("all {} workers of this node wait for each other",
+                                           options_.max_workers)});
+      }
+      break;
   }
 }
 
@@ -87,7 +93,11 @@ void NodeService::Grant(const Decision& decision) {
   Process* const worker = Find(decision.worker);
   Process* const asker = found == requests_.end() ? nullptr : Find(found->second.process);
   if (worker == nullptr) return;
-  if (asker == nullptr) return scheduler_.Release(decision.worker);
+  if (asker == nullptr) {
+    scheduler_.Release(decision.worker);
+    events_since_decision_ = true;
+    return;
+  }
   const Request request = found->second;
   requests_.erase(found);
   worker->serves = asker->number;
@@ -162,6 +172,7 @@ void NodeService::StartWorker(JobId job_id, bool asked_for) {
   }
   spdlog::error("{}", why.ToString());
   if (asked_for) scheduler_.StartFailed(job_id);
+  events_since_decision_ = true;
   // Nobody of this job can be served: say so instead of trying for ever.
   for (auto entry = requests_.begin(); entry != requests_.end();) {
     const auto at = entry++;
@@ -206,7 +217,11 @@ void NodeService::EndJob(JobId job) {
   }
   const std::string prefix = fmt::format("{}/", job);
   absl::erase_if(names_, [&](const auto& entry) { return entry.first.starts_with(prefix); });
-  jobs_.erase(job);
+  if (const auto found = jobs_.find(job); found != jobs_.end()) {
+    // After the workers' deaths: what one of them seals until then goes too.
+    for (const uint64_t session : found->second.sessions) store_.DropObjectsOf(session);
+    jobs_.erase(found);
+  }
 }
 
 void NodeService::NameActor(Process& process, const NodeFacts& facts) {

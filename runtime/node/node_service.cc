@@ -21,6 +21,7 @@ namespace {
 
 constexpr size_t kMostNameBytes = 256;
 constexpr size_t kMostAmounts = 32;
+constexpr uint32_t kMostPackets = 64;  // of one process in one turn
 
 Resources NodeResources(double cpus) {
   auto resources = Resources::From({{"CPU", cpus}});
@@ -63,8 +64,9 @@ absl::StatusOr<std::string> ReadLaunchFile(int fd) {
 
 }  // namespace
 
-NodeService::NodeService(Reactor& reactor, const NodeOptions& options)
+NodeService::NodeService(Reactor& reactor, NodeStore& store, const NodeOptions& options)
     : reactor_(reactor),
+      store_(store),
       options_(options),
       scheduler_(NodeResources(options.cpus), {.max_workers = options.max_workers}) {}
 
@@ -124,22 +126,27 @@ void NodeService::Drop(Process& process, const absl::Status& why) {
 }
 
 void NodeService::OnPacket(uint64_t number) {
-  Process* const process = Find(number);
-  absl::StatusOr<Packet> packet = ReceivePacket(process->socket.get());
-  if (!packet.ok() && absl::IsUnavailable(packet.status())) return;  // nothing there yet
-  if (!packet.ok() || packet->bytes.empty()) {
-    // Hung up. A worker's end is its process's end; a driver that leaves takes its job along.
-    reactor_.Remove(process->socket.get());
-    process->socket.reset();
-    if (process->is_driver || !process->registered) OnDeath(number);
-    return;
+  // A registration moves the process, and a hang-up ends it: it is looked up each time.
+  for (uint32_t i = 0; i < kMostPackets; ++i) {
+    Process* const process = Find(number);
+    if (process == nullptr || !process->socket.valid()) return;
+    absl::StatusOr<Packet> packet = ReceivePacket(process->socket.get());
+    if (!packet.ok() && absl::IsUnavailable(packet.status())) return;  // nothing there yet
+    events_since_decision_ = true;
+    if (!packet.ok() || packet->bytes.empty()) {
+      // A worker's end is its process's end; a driver that leaves takes its job along.
+      reactor_.Remove(process->socket.get());
+      process->socket.reset();
+      if (process->is_driver || !process->registered) OnDeath(number);
+      return;
+    }
+    absl::StatusOr<NodeFacts> facts = DecodeNodeMessage(packet->bytes);
+    absl::Status status = facts.status();
+    if (status.ok()) status = Handle(*process, *std::move(facts), std::move(packet->fds));
+    if (Process* const still = Find(number); !status.ok() && still != nullptr) {
+      Drop(*still, status);
+    }
   }
-  absl::StatusOr<NodeFacts> facts = DecodeNodeMessage(packet->bytes);
-  absl::Status status = facts.status();
-  if (status.ok()) status = Handle(*process, *std::move(facts), std::move(packet->fds));
-  // A registration may have moved the process; it is looked up again.
-  if (Process* const still = Find(number); !status.ok() && still != nullptr) Drop(*still, status);
-  Decide();
 }
 
 absl::Status NodeService::Handle(Process& process, NodeFacts facts, std::vector<UniqueFd> fds) {
@@ -149,7 +156,7 @@ absl::Status NodeService::Handle(Process& process, NodeFacts facts, std::vector<
         "at most {} resources and names of at most {} bytes", kMostAmounts, kMostNameBytes));
   }
   switch (facts.kind) {
-    case wire::NodeKind_RegisterDriver: return RegisterDriver(process, fds);
+    case wire::NodeKind_RegisterDriver: return RegisterDriver(process, facts, fds);
     case wire::NodeKind_RegisterWorker: return RegisterWorker(process, facts, fds);
     default: break;
   }
@@ -183,15 +190,19 @@ absl::Status NodeService::Handle(Process& process, NodeFacts facts, std::vector<
   }
 }
 
-absl::Status NodeService::RegisterDriver(Process& process, std::vector<UniqueFd>& fds) {
-  if (process.registered || fds.size() != kDriverFdCount) {
-    return absl::InvalidArgumentError(
-        fmt::format("a driver registers once, with {} descriptors", int{kDriverFdCount}));
+absl::Status NodeService::RegisterDriver(Process& process, const NodeFacts& facts,
+                                         std::vector<UniqueFd>& fds) {
+  if (process.registered || fds.size() != kDriverFdCount ||
+      !store_.IsSessionOf(facts.session, process.pid)) {
+    return absl::InvalidArgumentError(fmt::format(
+        "a driver registers once, with its own session and {} descriptors",
+        int{kDriverFdCount}));
   }
   PENSTOCK_ASSIGN_OR_RETURN(const std::string bytes, ReadLaunchFile(fds[kLaunchFile].get()));
   Job job;
   PENSTOCK_ASSIGN_OR_RETURN(job.launch, DecodeLaunch(bytes));
   job.driver = process.number;
+  job.sessions.push_back(facts.session);
   job.executable = std::move(fds[kExecutable]);
   job.directory = std::move(fds[kDirectory]);
   process.page = std::move(fds[kProcessPage]);
@@ -212,7 +223,8 @@ absl::Status NodeService::RegisterWorker(Process& caller, const NodeFacts& facts
                                          std::vector<UniqueFd>& fds) {
   Process* const worker = Find(facts.process);
   if (caller.registered || worker == nullptr || worker->registered || worker->is_driver ||
-      worker->pid != caller.pid || fds.size() != kProcessFdCount) {
+      worker->pid != caller.pid || fds.size() != kProcessFdCount ||
+      !store_.IsSessionOf(facts.session, caller.pid)) {
     return absl::InvalidArgumentError(
         "this process was not started as a worker of this node: unset PENSTOCK_WORKER");
   }
@@ -227,6 +239,9 @@ absl::Status NodeService::RegisterWorker(Process& caller, const NodeFacts& facts
   worker->page = std::move(fds[kProcessPage]);
   worker->doorbell = std::move(fds[kProcessDoorbell]);
   worker->registered = true;
+  if (const auto job = jobs_.find(worker->job); job != jobs_.end()) {
+    job->second.sessions.push_back(facts.session);
+  }
   Tell(*worker, {.kind = wire::NodeKind_Registered, .process = number, .job = worker->job});
   scheduler_.WorkerReady(number, worker->job);
   return absl::OkStatus();
@@ -265,7 +280,7 @@ void NodeService::OnDeath(uint64_t number) {
     scheduler_.WorkerGone(number);
     if (dead->lease != 0) requests_.erase(dead->lease);
   }
-  Decide();
+  events_since_decision_ = true;
 }
 
 void NodeService::TellGone(const Process& dead, int32_t code, int32_t signal) {

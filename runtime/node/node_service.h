@@ -22,6 +22,15 @@
 
 namespace penstock {
 
+// What the node service asks of the store.
+class NodeStore {
+ public:
+  virtual ~NodeStore() = default;
+  virtual bool IsSessionOf(uint64_t session, int32_t pid) const = 0;
+  // What this session made goes when it ends, or now if it has.
+  virtual void DropObjectsOf(uint64_t session) = 0;
+};
+
 struct NodeOptions {
   std::string dir;           // of the daemon's socket
   double cpus = 1;
@@ -31,12 +40,16 @@ struct NodeOptions {
 
 class NodeService {
  public:
-  NodeService(Reactor& reactor, const NodeOptions& options);
+  NodeService(Reactor& reactor, NodeStore& store, const NodeOptions& options);
   // Kills every worker: none outlives its node.
   ~NodeService();
 
   // A process has said Hello as Runtime on `socket`; from now on it is ours.
   absl::Status Adopt(UniqueFd socket, UniqueFd pidfd, int32_t pid);
+
+  // Acts on what was heard. Call after each Poll of the reactor, not in between: whoever
+  // resumed before another one asked has been heard then, whichever of the two was read first.
+  void Decide();
 
   size_t processes() const { return processes_.size(); }
   size_t workers() const;
@@ -65,6 +78,7 @@ class NodeService {
     UniqueFd executable;
     UniqueFd directory;
     uint32_t failed_starts = 0;
+    std::vector<uint64_t> sessions;  // with the store, of all processes it ever had
   };
   struct Request {
     uint64_t process = 0;  // who asked
@@ -76,7 +90,8 @@ class NodeService {
   void OnPacket(uint64_t number);
   void OnDeath(uint64_t number);
   absl::Status Handle(Process& process, NodeFacts facts, std::vector<UniqueFd> fds);
-  absl::Status RegisterDriver(Process& process, std::vector<UniqueFd>& fds);
+  absl::Status RegisterDriver(Process& process, const NodeFacts& facts,
+                              std::vector<UniqueFd>& fds);
   absl::Status RegisterWorker(Process& process, const NodeFacts& facts,
                               std::vector<UniqueFd>& fds);
   absl::Status RequestLease(Process& process, const NodeFacts& facts);
@@ -87,7 +102,7 @@ class NodeService {
   void KillWorker(Process& process, uint64_t worker);
 
   // What the scheduler decides.
-  void Decide();
+  void Act(const Decision& decision);
   void Grant(const Decision& decision);
   void StartWorker(JobId job, bool asked_for);
   void Introduce(Process& a, Process& b);
@@ -101,9 +116,11 @@ class NodeService {
   Process* Find(uint64_t number);
 
   Reactor& reactor_;
+  NodeStore& store_;
   const NodeOptions options_;
   Scheduler scheduler_;
   uint64_t next_number_ = 1;
+  bool events_since_decision_ = false;
   RequestId next_request_ = 1;
   absl::flat_hash_map<uint64_t, std::unique_ptr<Process>> processes_;
   absl::flat_hash_map<JobId, Job> jobs_;

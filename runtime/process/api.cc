@@ -139,8 +139,18 @@ OutgoingCall MakeCall(const Function& function, std::vector<Argument> arguments,
     if (argument.ref == nullptr && argument.bytes.empty()) {
       throw UsageError("an ObjectRef that stands for nothing cannot be an argument");
     }
+    if (argument.ref != nullptr) Process::Must().CheckIsOurs(argument.ref->id);
   }
   return call;
+}
+
+uint64_t NumberOf(const ActorId& actor) {
+  if (actor.number == 0) throw UsageError("this ActorHandle stands for no actor");
+  if (actor.cluster != Process::Must().cluster()) {
+    throw UsageError("this ActorHandle is of another cluster: of one that was shut down, or "
+                     "that another program is in");
+  }
+  return actor.number;
 }
 
 }  // namespace
@@ -150,18 +160,22 @@ ResultPtr CallTask(const Function& function, std::vector<Argument> arguments,
   return Process::Must().CallTask(
       MakeCall(function, std::move(arguments), std::move(kept)), options);
 }
-uint64_t CreateActor(const Function& factory, std::vector<Argument> arguments,
-                     std::vector<ResultPtr> kept, const CallOptions& options) {
-  return Process::Must().CreateActor(
-      MakeCall(factory, std::move(arguments), std::move(kept)), options);
+ActorId CreateActor(const Function& factory, std::vector<Argument> arguments,
+                    std::vector<ResultPtr> kept, const CallOptions& options) {
+  Process& process = Process::Must();
+  return {process.cluster(),
+          process.CreateActor(MakeCall(factory, std::move(arguments), std::move(kept)), options)};
 }
-ResultPtr CallActor(uint64_t actor, const Function& method, std::vector<Argument> arguments,
-                    std::vector<ResultPtr> kept) {
+ResultPtr CallActor(const ActorId& actor, const Function& method,
+                    std::vector<Argument> arguments, std::vector<ResultPtr> kept) {
   return Process::Must().CallActor(
-      actor, MakeCall(method, std::move(arguments), std::move(kept)));
+      NumberOf(actor), MakeCall(method, std::move(arguments), std::move(kept)));
 }
-uint64_t FindActor(const std::string& name) { return Process::Must().FindActor(name); }
-void KillActor(uint64_t actor) { Process::Must().KillActor(actor); }
+ActorId FindActor(const std::string& name) {
+  Process& process = Process::Must();
+  return {process.cluster(), process.FindActor(name)};
+}
+void KillActor(const ActorId& actor) { Process::Must().KillActor(NumberOf(actor)); }
 ResultPtr PutBytes(std::string bytes, std::vector<ResultPtr> contained) {
   return Process::Must().Put(std::move(bytes), std::move(contained));
 }
@@ -193,6 +207,8 @@ std::string FindDaemon(const Config& config) {
   return "penstockd";  // in PATH
 }
 
+constexpr uint32_t kMaxWorkers = 64;
+
 // A directory of our own in /tmp, whatever TMPDIR says: a socket's path is short.
 std::string MakeSessionDir() {
   std::string dir = "/tmp/penstock-session-XXXXXX";
@@ -206,10 +222,23 @@ void CheckConfig(const Config& config) {
   if (config.num_cpus > 10'000) {
     throw UsageError(fmt::format("Config::num_cpus is {}, it takes 0 to 10000", config.num_cpus));
   }
-  if (config.max_workers < 1 || config.max_workers > 512) {
+  if (config.max_workers > 512) {
     throw UsageError(
-        fmt::format("Config::max_workers is {}, it takes 1 to 512", config.max_workers));
+        fmt::format("Config::max_workers is {}, it takes 0 to 512", config.max_workers));
   }
+  if (!config.address.empty() &&
+      (config.num_cpus != 0 || config.max_workers != 0 || config.memory != 0)) {
+    throw UsageError(fmt::format(
+        "Config::address joins the cluster at {}, which has its own num_cpus, max_workers and "
+        "memory: leave them out", config.address));
+  }
+}
+
+// Where to join; empty: a private cluster.
+std::string AddressOf(const Config& config) {
+  if (!config.address.empty()) return config.address;
+  const char* const given = getenv("PENSTOCK_ADDRESS");
+  return given == nullptr ? "" : given;
 }
 
 }  // namespace
@@ -220,7 +249,7 @@ std::unique_ptr<Process> Process::StartDriver(const Config& config, std::string 
   std::vector<std::string> arguments = {
       FindDaemon(config), "--dir", session_dir, "--log-level", "warn",
       "--owner-pid", std::to_string(getpid()), "--cpus", std::to_string(cpus),
-      "--max-workers", std::to_string(config.max_workers)};
+      "--max-workers", std::to_string(config.max_workers > 0 ? config.max_workers : kMaxWorkers)};
   if (config.memory > 0) {
     arguments.insert(arguments.end(), {"--memory", std::to_string(config.memory)});
   }
@@ -264,6 +293,19 @@ std::unique_ptr<Process> Process::StartDriver(const Config& config, std::string 
   return process;
 }
 
+std::unique_ptr<Process> Process::JoinDriver(const std::string& address) {
+  std::unique_ptr<Process> process(new Process());
+  try {
+    process->Connect(address, std::nullopt);
+  } catch (const RuntimeUnavailable& failure) {
+    throw RuntimeUnavailable(fmt::format(
+        "the cluster at {} cannot be joined: {}. Config::address and PENSTOCK_ADDRESS take the "
+        "--dir of a running penstockd; without them Init starts a private cluster",
+        address, failure.what()));
+  }
+  return process;
+}
+
 void Process::RunWorker(const std::string& variable) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   unsetenv(kWorkerVariable);
@@ -292,12 +334,16 @@ ClusterInfo Init(const Config& config, int, char**) {
   }
   if (IsInitialized()) throw UsageError("Init was called before: call Shutdown first");
   internal::CheckConfig(config);
-  const std::string session_dir = internal::MakeSessionDir();
-  try {
-    internal::g_owned = internal::Process::StartDriver(config, session_dir);
-  } catch (...) {
-    rmdir(session_dir.c_str());
-    throw;
+  if (const std::string address = internal::AddressOf(config); !address.empty()) {
+    internal::g_owned = internal::Process::JoinDriver(address);
+  } else {
+    const std::string session_dir = internal::MakeSessionDir();
+    try {
+      internal::g_owned = internal::Process::StartDriver(config, session_dir);
+    } catch (...) {
+      rmdir(session_dir.c_str());
+      throw;
+    }
   }
   internal::g_process.store(internal::g_owned.get(), std::memory_order_release);
   static const bool registered = atexit(Shutdown) == 0;

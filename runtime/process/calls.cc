@@ -316,12 +316,30 @@ void Process::OnGranted(const NodeFacts& facts) {
   worker.idle_since_ns = SteadyNs();
   wanted.leases.push_back(&worker);
   Dispatch(wanted);
-  if (wanted.queue.empty()) {
-    for (const uint64_t request : wanted.requests) {
-      SendToNode({.kind = wire::NodeKind_CancelLease, .request = request});
-      shape_of_request_.erase(request);
-    }
-    wanted.requests.clear();
+  if (wanted.queue.empty()) CancelRequests(wanted);
+}
+
+void Process::CancelRequests(Shape& shape) {
+  for (const uint64_t request : shape.requests) {
+    SendToNode({.kind = wire::NodeKind_CancelLease, .request = request});
+    shape_of_request_.erase(request);
+  }
+  shape.requests.clear();
+}
+
+// The wait for `result` has failed: no worker can be had for its call, and none is to run it
+// later, when nobody waits for it any more.
+void Process::Withdraw(Result& result, const std::string& why) {
+  for (const auto& [resources, shape] : shapes_) {
+    const auto call = std::find_if(shape->queue.begin(), shape->queue.end(),
+                                   [&](const OutgoingCall& each) {
+                                     return each.result.get() == &result;
+                                   });
+    if (call == shape->queue.end()) continue;
+    Fail(result, {.kind = ErrorKind::kLimit, .message = why});
+    shape->queue.erase(call);
+    if (shape->queue.empty()) CancelRequests(*shape);
+    return;
   }
 }
 

@@ -71,6 +71,8 @@ void Process::Connect(const std::string& dir, std::optional<uint64_t> worker_num
   session_dir_ = dir;
   is_worker_ = worker_number.has_value();
   client_ = Take(Client::Connect({.dir = dir}));
+  const ObjectId own = Take(client_->NextId());
+  cluster_ = own.home;
   socket_ = Take(ConnectTo(SocketPath(dir)));
   doorbell_ = Take(MakeDoorbell());
   wake_listener_ = Take(MakeDoorbell());
@@ -88,14 +90,15 @@ void Process::Connect(const std::string& dir, std::optional<uint64_t> worker_num
   }
   if (is_worker_) {
     const int fds[kProcessFdCount] = {read_only.get(), doorbell_.get()};
-    SendToNode({.kind = wire::NodeKind_RegisterWorker, .process = *worker_number}, fds);
+    SendToNode({.kind = wire::NodeKind_RegisterWorker, .process = *worker_number,
+                .session = own.session}, fds);
   } else {
     const UniqueFd launch = MakeLaunchFile();
     const UniqueFd executable(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
     const UniqueFd directory(open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     const int fds[kDriverFdCount] = {read_only.get(), doorbell_.get(), launch.get(),
                                      executable.get(), directory.get()};
-    SendToNode({.kind = wire::NodeKind_RegisterDriver}, fds);
+    SendToNode({.kind = wire::NodeKind_RegisterDriver, .session = own.session}, fds);
   }
   Packet packet = Take(ReceivePacketWithin(socket_.get(), 20'000));
   const auto facts = DecodeNodeMessage(packet.bytes);

@@ -43,6 +43,18 @@ void Process::Serve() {
   }
 }
 
+// Whoever knows the actor's handle may call it before its maker's first word has come.
+void Process::OnCall(Peer& caller, uint64_t number, std::string_view bytes) {
+  IncomingCall call{&caller, number, std::string(bytes)};
+  CallHeader header;
+  const bool is_method = TakeFrom(bytes, header) && (header.flags & kIsMethod) != 0;
+  if (is_method && !factory_ran_) {
+    early_.push_back(std::move(call));
+  } else {
+    inbox_.push_back(std::move(call));
+  }
+}
+
 void Process::Run(IncomingCall call) {
   ReplyHeader reply;
   std::string body;
@@ -72,7 +84,8 @@ void Process::Run(IncomingCall call) {
       hold = held;
     }
     if ((header.flags & kIsMethod) != 0 && self_ == nullptr) {
-      throw UsageError("the actor's factory failed, so it has no member functions");
+      throw UsageError("the actor's factory failed, so it has no member functions: " +
+                       factory_error_);
     }
     ArgumentReader reader(bytes);
     PackScope packed;  // what the result refers to
@@ -96,6 +109,7 @@ void Process::Run(IncomingCall call) {
       std::min<int64_t>(SteadyNs() - start_ns, UINT32_MAX));
   if (reply.status == ReplyStatus::kFailed) {
     error.function = function == nullptr ? "an unknown function" : function->name;
+    if ((header.flags & kIsFactory) != 0) factory_error_ = error.message;
     body = PackError(error);
   } else if (body.size() > kMostRecordBytes / 2) {
     const absl::Status stored = Store(header.result, kValueTag, body);
@@ -112,6 +126,11 @@ void Process::Run(IncomingCall call) {
     }
   }
   Lock lock(mutex_);
+  if ((header.flags & kIsFactory) != 0 && !factory_ran_) {
+    factory_ran_ = true;
+    for (IncomingCall& each : early_) inbox_.push_back(std::move(each));
+    early_.clear();
+  }
   // What the caller lent with this call and this process goes on holding.
   for (const auto& each : std::exchange(unpacked, {})) {
     if (ResultPtr result = each.lock()) still_held.push_back(std::move(result));

@@ -120,6 +120,7 @@ class Process {
   static Process& Must();
 
   static std::unique_ptr<Process> StartDriver(const Config& config, std::string session_dir);
+  static std::unique_ptr<Process> JoinDriver(const std::string& address);
   // Serves until the node ends it. Never returns.
   [[noreturn]] static void RunWorker(const std::string& variable);
   ~Process();
@@ -127,6 +128,9 @@ class Process {
 
   Client& client() { return *client_; }
   const std::string& session_dir() const { return session_dir_; }
+  uint64_t cluster() const { return cluster_; }
+  // UsageError when the object is of another cluster.
+  void CheckIsOurs(const ObjectId& id) const;
   bool is_worker() const { return is_worker_; }
 
   // Calls (calls.cc).
@@ -198,6 +202,8 @@ class Process {
   void ReturnLease(Peer& peer);
   void OnGranted(const NodeFacts& facts);
   void OnRefused(const NodeFacts& facts);
+  void CancelRequests(Shape& shape);
+  void Withdraw(Result& result, const std::string& why);
   void LeaveBusy(Peer& peer);
   NodeFacts AskNode(Lock& lock, NodeFacts question);
   bool NeedsAttention() const;
@@ -207,6 +213,7 @@ class Process {
 
   // Running (executor.cc).
   void Serve();
+  void OnCall(Peer& caller, uint64_t number, std::string_view bytes);
   void Run(IncomingCall call);
   void Reply(Peer& caller, uint64_t number, ReplyHeader header,
              const std::vector<ObjectId>& ids, std::string_view body);
@@ -214,6 +221,7 @@ class Process {
   std::string session_dir_;
   bool is_worker_ = false;
   uint64_t number_ = 0;
+  uint64_t cluster_ = 0;  // the incarnation of its node, in every id that it makes
   std::optional<Client> client_;
   UniqueFd socket_, doorbell_, wake_listener_;
   MemoryFile page_file_;
@@ -240,6 +248,8 @@ class Process {
   std::list<std::pair<Shape*, OutgoingCall>> held_;  // tasks whose arguments are not there
   uint64_t next_request_ = 1;
   std::deque<IncomingCall> inbox_;
+  std::vector<IncomingCall> early_;  // of the actor to be: its factory has not run yet
+  bool factory_ran_ = false;
   std::string limit_;            // not empty: the next wait fails
   bool blocked_ = false;
   uint32_t calls_since_pump_ = 0;
@@ -248,6 +258,7 @@ class Process {
   static thread_local std::vector<std::weak_ptr<Result>> unpacked;  // by the call that runs
   static thread_local bool runs_task;  // a wait of this thread is one of a task
   std::shared_ptr<void> self_;   // the actor that lives here
+  std::string factory_error_;    // why there is none
   std::mutex borrowed_mutex_;
   absl::flat_hash_map<ObjectId, std::weak_ptr<Result>> borrowed_;
   std::atomic<bool> has_trash_{false};

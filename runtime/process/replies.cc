@@ -109,7 +109,9 @@ void Process::OnGone(const NodeFacts& facts) {
   peer.lent.clear();
   peer.backlog.clear();
   std::erase(peer_list_, &peer);
-  std::erase_if(inbox_, [&](const IncomingCall& call) { return call.caller == &peer; });
+  const auto is_of_peer = [&](const IncomingCall& call) { return call.caller == &peer; };
+  std::erase_if(inbox_, is_of_peer);
+  std::erase_if(early_, is_of_peer);
   if (peer.shape != nullptr) {
     std::erase(peer.shape->leases, &peer);
     peer.shape = nullptr;

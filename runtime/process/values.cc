@@ -20,6 +20,12 @@ absl::Status Process::Store(const ObjectId& id, uint32_t tag, std::string_view b
   return client_->Put(bytes, options).status();
 }
 
+void Process::CheckIsOurs(const ObjectId& id) const {
+  if (id.home == cluster_) return;
+  throw UsageError("this ObjectRef is of another cluster: of one that was shut down, or that "
+                   "another program is in");
+}
+
 ResultPtr Process::Put(std::string bytes, std::vector<ResultPtr> contained) {
   auto result = std::make_shared<Result>(NextId());
   result->contained = std::move(contained);
@@ -39,6 +45,7 @@ ResultPtr Process::Put(std::string bytes, std::vector<ResultPtr> contained) {
 std::string_view Process::Bytes(const ResultPtr& result, absl::Duration deadline,
                                 std::shared_ptr<const void>& hold) {
   if (result == nullptr) throw UsageError("this ObjectRef stands for nothing");
+  CheckIsOurs(result->id);
   const absl::Time until = absl::Now() + deadline;
   {
     Lock lock(mutex_);
@@ -49,7 +56,11 @@ std::string_view Process::Bytes(const ResultPtr& result, absl::Duration deadline
       throw GetTimeout("the value was not there within the time given");
     }
     if (result->state == Result::State::kPending) {
-      if (!limit_.empty()) throw WorkerLimit(std::exchange(limit_, {}));
+      if (!limit_.empty()) {
+        const std::string why = std::exchange(limit_, {});
+        Withdraw(*result, why);
+        throw WorkerLimit(why);
+      }
       throw RuntimeUnavailable(node_lost_);
     }
   }
@@ -105,6 +116,7 @@ std::vector<size_t> Process::WaitFor(std::span<const ResultPtr> results, size_t 
   };
   for (const ResultPtr& result : results) {
     if (result == nullptr) throw UsageError("an ObjectRef given to Wait stands for nothing");
+    CheckIsOurs(result->id);
   }
   Lock lock(mutex_);
   while (!look() && absl::Now() < until) {
@@ -120,6 +132,7 @@ std::string Process::PackRef(const ResultPtr& result) {
                      "nobody would keep its object");
   }
   if (result == nullptr) throw UsageError("an ObjectRef that stands for nothing cannot be sent");
+  CheckIsOurs(result->id);
   scope->Add(result);
   Lock lock(mutex_);
   if (result->state != Result::State::kBorrowed && !result->in_store) {
@@ -174,7 +187,9 @@ void Process::Dropped(Result& result) {
 }
 
 Result::~Result() {
-  if (Process* const process = Process::Get()) process->Dropped(*this);
+  Process* const process = Process::Get();
+  // One of a cluster that has ended has nothing to give back.
+  if (process != nullptr && id.home == process->cluster()) process->Dropped(*this);
 }
 
 }  // namespace penstock::internal

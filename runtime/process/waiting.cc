@@ -111,7 +111,7 @@ bool Process::PumpPeer(Peer& peer, uint32_t most) {
                                  (*record)->payload.size());
     switch (header.kind) {
       case kCallRecord:
-        inbox_.push_back({&peer, header.number, std::string(bytes)});
+        OnCall(peer, header.number, bytes);
         break;
       case kReplyRecord:
         OnReply(peer, header.number, bytes);

@@ -37,7 +37,8 @@ std::string EncodeNodeMessage(const NodeFacts& facts) {
   const auto text = builder.CreateString(facts.text);
   const auto message = wire::CreateNodeMessage(
       builder, facts.kind, facts.request, facts.process, facts.actor, facts.job, resources, kept,
-      facts.dedicated, facts.code, facts.signal, facts.pid, name, text);
+      facts.dedicated, facts.code, facts.signal, facts.pid, name, text,
+      facts.session);
   wire::FinishNodeMessageBuffer(builder, message);
   return {reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize()};
 }
@@ -62,6 +63,7 @@ absl::StatusOr<NodeFacts> DecodeNodeMessage(std::string_view bytes) {
   facts.pid = message.pid();
   facts.name = Text(message.name());
   facts.text = Text(message.text());
+  facts.session = message.session();
   return facts;
 }
 

@@ -49,6 +49,7 @@ struct NodeFacts {
   int32_t pid = 0;
   std::string name = {};
   std::string text = {};
+  uint64_t session = 0;
 };
 
 std::string EncodeNodeMessage(const NodeFacts& facts);

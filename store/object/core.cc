@@ -100,7 +100,9 @@ void Core::CloseSession(SessionRow row) {
   while (!session.bound_objects.empty()) {
     Delete(session.bound_objects.front(), AnswerCode::kDeleted);
   }
-  rows_by_number_.erase(session.number);  // not before: Unlist finds the list by it
+  const uint64_t number = session.number;
+  if (objects_go_with_.erase(number) > 0) DeleteObjectsOf(number);
+  rows_by_number_.erase(number);  // not before: Unlist finds the list by it
   for (const auto& [slot, count] : session.holds) {
     infos_[slot].holds -= std::min(infos_[slot].holds, count);
   }
@@ -110,6 +112,28 @@ void Core::CloseSession(SessionRow row) {
   free_rows_.push_back(row);
   RetryDoomed();
   room_changed_ = true;
+}
+
+bool Core::IsSessionOf(uint64_t number, int32_t pid) const {
+  const auto found = rows_by_number_.find(number);
+  return found != rows_by_number_.end() && sessions_[found->second]->pid == pid;
+}
+
+void Core::DropObjectsOf(uint64_t number) {
+  if (rows_by_number_.contains(number)) {
+    objects_go_with_.insert(number);
+  } else {
+    DeleteObjectsOf(number);
+    room_changed_ = true;
+  }
+}
+
+void Core::DeleteObjectsOf(uint64_t number) {
+  for (uint32_t slot = 0; slot < index_.capacity(); ++slot) {
+    if (leases_[slot].session == number && slots_.State(slot) == SlotState::kSealed) {
+      Delete(slot, AnswerCode::kDeleted);
+    }
+  }
 }
 
 void Core::Break(SessionRow row, std::string why) {

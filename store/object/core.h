@@ -82,6 +82,11 @@ class Core {
   // The session's process is gone, or said good-bye: drains its ring (what it sealed
   // counts), returns its leases, deletes its bound objects, forgets its row.
   void CloseSession(SessionRow row);
+  // Whether an open session of this number belongs to process `pid`.
+  bool IsSessionOf(uint64_t number, int32_t pid) const;
+  // Deletes what this session sealed: now when it has ended, else when it ends. Cost: a walk
+  // through every slot.
+  void DropObjectsOf(uint64_t number);
 
   // Drains every ring once and answers. True if anything was done.
   bool Turn();
@@ -171,6 +176,7 @@ class Core {
   void Free(uint32_t slot);
   bool IsPinned(uint32_t slot) const;
   uint32_t LastUse(uint32_t slot) const;
+  void DeleteObjectsOf(uint64_t session);
   void DropHolds(SessionRow row, uint32_t slot, uint32_t count);
   void RetryDoomed();
   void ForgetMaker(uint32_t maker);
@@ -211,6 +217,7 @@ class Core {
   std::vector<SessionRow> open_rows_;
   std::vector<SessionRow> free_rows_;
   absl::flat_hash_map<uint64_t, SessionRow> rows_by_number_;
+  absl::flat_hash_set<uint64_t> objects_go_with_;  // sessions whose objects end with them
   std::vector<Maker> makers_;
   std::vector<uint32_t> free_makers_;
 

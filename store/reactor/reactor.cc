@@ -11,6 +11,9 @@
 namespace penstock {
 namespace {
 
+// Of 64 events each, in one Poll: a flood does not keep its caller for ever.
+constexpr int kMostRounds = 64;
+
 // The serial tells a descriptor from an earlier one of the same number.
 absl::Status Add(int epoll, int fd, uint32_t events, uint32_t serial) {
   epoll_event event{};
@@ -49,16 +52,20 @@ void Reactor::Remove(int fd) {
 
 void Reactor::Poll(int timeout_ms) {
   std::array<epoll_event, 64> events;
-  const int ready =
-      epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
-  for (int i = 0; i < ready; ++i) {
-    // Looked up at call time: an earlier callback may have removed it.
-    const uint64_t key = events[static_cast<size_t>(i)].data.u64;
-    const auto found = watched_.find(static_cast<int>(static_cast<uint32_t>(key)));
-    if (found == watched_.end() || found->second.serial != key >> 32) continue;
-    const std::shared_ptr<Callback> callback = found->second.on_ready;
-    (*callback)();
-  }
+  int ready;
+  int rounds = kMostRounds;
+  do {
+    ready = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+    for (int i = 0; i < ready; ++i) {
+      // Looked up at call time: an earlier callback may have removed it.
+      const uint64_t key = events[static_cast<size_t>(i)].data.u64;
+      const auto found = watched_.find(static_cast<int>(static_cast<uint32_t>(key)));
+      if (found == watched_.end() || found->second.serial != key >> 32) continue;
+      const std::shared_ptr<Callback> callback = found->second.on_ready;
+      (*callback)();
+    }
+    timeout_ms = 0;
+  } while (ready == static_cast<int>(events.size()) && --rounds > 0);
 }
 
 }  // namespace penstock

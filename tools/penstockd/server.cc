@@ -72,7 +72,7 @@ absl::Status Server::Init(int listen_fd, int stop_fd) {
                                 : static_cast<double>(std::thread::hardware_concurrency());
   node.max_workers = options_.max_workers;
   node.started_ahead = std::min(options_.max_workers, static_cast<uint32_t>(node.cpus));
-  node_ = std::make_unique<NodeService>(*reactor_, node);
+  node_ = std::make_unique<NodeService>(*reactor_, *this, node);
   PENSTOCK_ASSIGN_OR_RETURN(populated_doorbell_, MakeDoorbell());
   PENSTOCK_RETURN_IF_ERROR(
       reactor_->Watch(populated_doorbell_.get(), [this] { OnPopulated(); }));
@@ -103,6 +103,7 @@ void Server::Run() {
     }
     if (const int64_t now_ns = CoarseNowNs(); now_ns - polled_ns >= kBetweenPolls_ns) {
       reactor_->Poll(0);
+      node_->Decide();
       polled_ns = now_ns;
     }
     if (!worked) SleepUntilNeeded();
@@ -122,6 +123,7 @@ void Server::SleepUntilNeeded() {
   // SYNC S1 parking, consumer's half.
   if (core_->PreparePark()) {
     reactor_->Poll(-1);
+    node_->Decide();
     core_->Unpark();
   }
 }

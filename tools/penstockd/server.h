@@ -21,7 +21,7 @@
 
 namespace penstock {
 
-class Server : public CoreHost {
+class Server : public CoreHost, public NodeStore {
  public:
   // `listen_fd` stays the caller's. `stop_fd` becomes readable when the server should end.
   static absl::StatusOr<std::unique_ptr<Server>> Make(const DaemonOptions& options,
@@ -43,6 +43,12 @@ class Server : public CoreHost {
   void Wake(SessionRow row) override;
   void AskForLeases(SessionRow row) override;
   void SessionBroken(SessionRow row, const std::string& why) override;
+
+  // NodeStore
+  bool IsSessionOf(uint64_t session, int32_t pid) const override {
+    return core_->IsSessionOf(session, pid);
+  }
+  void DropObjectsOf(uint64_t session) override { core_->DropObjectsOf(session); }
 
   absl::Status Init(int listen_fd, int stop_fd);
   void OnConnect();

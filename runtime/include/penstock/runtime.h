@@ -31,10 +31,13 @@
 namespace penstock {
 
 struct Config {
-  uint32_t num_cpus = 0;        // 0: as many as the machine has; may exceed them
-  uint32_t max_workers = 64;   // processes, 1 to 512
-  uint64_t memory = 0;         // bytes of the store; 0: a quarter of the host's, at most 8 GiB
-  std::string daemon_path = {};   // of penstockd; empty: beside this program, else in PATH
+  // Directory of a running penstockd (its --dir) to join; empty: PENSTOCK_ADDRESS, and when
+  // that is not set, a private cluster. Who joins leaves the next three as they are.
+  std::string address = {};
+  uint32_t num_cpus = 0;         // 0: as many as the machine has; may exceed them
+  uint32_t max_workers = 0;      // processes, up to 512; 0: 64
+  uint64_t memory = 0;           // bytes of the store; 0: a quarter of the host's, at most 8 GiB
+  std::string daemon_path = {};  // of penstockd; empty: beside this program, else in PATH
 };
 
 struct ClusterInfo {
@@ -43,11 +46,13 @@ struct ClusterInfo {
 };
 
 // Starts a private one-node cluster as child processes, which Shutdown or this process's
-// death ends. In a worker it serves calls and does not return, so it stands first in main.
-// Throws UsageError (twice; a value out of range), RuntimeUnavailable (says what to do).
+// death ends; or joins the one at Config::address. In a worker it serves calls and does not
+// return, so it stands first in main. Throws UsageError (twice; a value out of range),
+// RuntimeUnavailable (says what to do).
 ClusterInfo Init(const Config& config = {}, int argc = 0, char** argv = nullptr);
 bool IsInitialized();
-// Ends the workers, the daemon and the store. Does nothing when there is none.
+// Ends this driver's workers, actors and objects, and a private cluster's daemon and store.
+// Does nothing when there is none.
 void Shutdown();
 
 template <typename T>
@@ -221,7 +226,7 @@ TaskCaller<F> Task(F function) {
 template <typename F>
 class ActorTaskCaller {
  public:
-  ActorTaskCaller(uint64_t actor, F method) : actor_(actor), method_(method) {}
+  ActorTaskCaller(internal::ActorId actor, F method) : actor_(actor), method_(method) {}
   template <typename... A>
   auto Remote(A&&... arguments) {
     using S = internal::Signature<F>;
@@ -234,7 +239,7 @@ class ActorTaskCaller {
   }
 
  private:
-  const uint64_t actor_;
+  const internal::ActorId actor_;
   const F method_;
 };
 
@@ -243,7 +248,7 @@ template <typename T>
 class ActorHandle {
  public:
   ActorHandle() = default;
-  explicit ActorHandle(uint64_t actor) : actor_(actor) {}
+  explicit ActorHandle(internal::ActorId actor) : actor_(actor) {}
 
   // `method` is a member of T or of a base class of T.
   template <typename F>
@@ -254,11 +259,11 @@ class ActorHandle {
   }
   // Ends its process. Its calls fail with ActorDied.
   void Kill() const { internal::KillActor(actor_); }
-  uint64_t ID() const { return actor_; }
+  uint64_t ID() const { return actor_.number; }  // within its cluster
   MSGPACK_DEFINE(actor_)
 
  private:
-  uint64_t actor_ = 0;
+  internal::ActorId actor_;
 };
 
 template <typename F>

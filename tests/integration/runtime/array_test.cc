@@ -1,6 +1,8 @@
 // Arrays as values, and the parameter server on them.
 #include <unistd.h>
 
+#include <cstdio>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,22 @@ namespace penstock {
 namespace {
 
 using Doubles = Array<double>;
+
+// Where in the arena this byte lies, whatever address this process sees it at; ~0 elsewhere.
+uint64_t ArenaOffset(const void* address) {
+  const auto wanted = reinterpret_cast<uint64_t>(address);
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long long begin = 0, end = 0, offset = 0;
+    if (sscanf(line.c_str(), "%llx-%llx %*s %llx", &begin, &end, &offset) == 3 &&
+        begin <= wanted && wanted < end) {
+      return line.find("penstock-arena") == std::string::npos ? ~uint64_t{0}
+                                                              : offset + (wanted - begin);
+    }
+  }
+  return ~uint64_t{0};
+}
+uint64_t OffsetThere(Doubles array) { return ArenaOffset(array.values().data()); }
 
 double SumOf(Doubles array) {
   double sum = 0;
@@ -45,11 +63,11 @@ Doubles Gradient(std::vector<Doubles> views) {
   const auto whole = Doubles::Concatenate(views);
   return Doubles::ScaleAdd(whole, 0.5, 1);
 }
-PENSTOCK_REMOTE(Gradient, SumOf, Through, SecondHalf, Pieces, Plus, FirstFloat, Updates);
+PENSTOCK_REMOTE(OffsetThere, Gradient, SumOf, Through, SecondHalf, Pieces, Plus, FirstFloat, Updates);
 
 class Arrays : public testing::Test {
  protected:
-  static void SetUpTestSuite() { info_ = Init({.num_cpus = 2, .memory = 128 << 20}); }
+  static void SetUpTestSuite() { info_ = Init({.num_cpus = 2, .memory = 256 << 20}); }
   static void TearDownTestSuite() { Shutdown(); }
   static uint64_t Counter(const char* name) {
     return QueryStatus(info_.session_dir)->Counter(name);
@@ -70,7 +88,7 @@ TEST_F(Arrays, AreMadeAndReadInPlace) {
 }
 
 TEST_F(Arrays, AreNotCopiedOnTheirWayThereAndBack) {
-  constexpr size_t kCount = 4 << 20;  // 32 MiB of a store of 128
+  constexpr size_t kCount = 12'500'000;  // 100 MB of a store of 256 MiB
   auto array = Doubles::Uninitialized(kCount);
   for (size_t i = 0; i < kCount; ++i) array.mutable_values()[i] = static_cast<double>(i);
   const auto ref = Put(array);
@@ -83,6 +101,11 @@ TEST_F(Arrays, AreNotCopiedOnTheirWayThereAndBack) {
   const double* const data = array.values().data();
   const auto half = Task(SecondHalf).Remote(ref).Get();
   EXPECT_EQ(half->values().data(), data + kCount / 2) << "the same memory, seen from here";
+  const uint64_t offset = ArenaOffset(data);
+  ASSERT_NE(offset, ~uint64_t{0}) << "an array lies in the arena";
+  EXPECT_EQ(*Task(OffsetThere).Remote(ref).Get(), offset) << "and seen from there";
+  EXPECT_EQ(*Task(OffsetThere).Remote(*half).Get(), offset + kCount / 2 * sizeof(double));
+  EXPECT_EQ(*Task(OffsetThere).Remote(array.Slice(8, 8)).Get(), offset + 8 * sizeof(double));
   EXPECT_EQ((*half)[0], kCount / 2);
   const auto pieces = Task(Pieces).Remote(array, 8).Get();
   for (size_t i = 0; i < 8; ++i) {

@@ -78,6 +78,34 @@ TEST(CoreDeath, SessionBoundObjectPinnedByAnotherStaysUntilItsRelease) {
   EXPECT_EQ(store.StateOfSlot(bound.lease.slot), SlotState::kFree);
 }
 
+TEST(CoreDeath, ObjectsOfASessionGoWithItWhenTheyAreToAndAtOnceWhenItHasEnded) {
+  FakeStore store;
+  FakeClient& maker = store.Open();
+  FakeClient& early = store.Open();
+  FakeClient& other = store.Open();
+  const FakeObject gone = store.Put(maker, 64);
+  const FakeObject evictable = store.Put(maker, 64, kSealEvictable);
+  const FakeObject bound = store.Put(maker, 64, kSealSessionBound);
+  const FakeObject before = store.Put(early, 64);
+  const FakeObject kept = store.Put(other, 64);
+  EXPECT_TRUE(store.core().IsSessionOf(maker.number(), maker.pid()));
+  EXPECT_FALSE(store.core().IsSessionOf(maker.number(), maker.pid() + 1));
+  store.core().DropObjectsOf(maker.number());
+  EXPECT_TRUE(store.Contains(other, gone.id)) << "its session goes on";
+  const FakeObject later = store.Put(maker, 64);
+  store.Close(maker);
+  store.Close(early);
+  EXPECT_TRUE(store.Contains(other, before.id));
+  store.core().DropObjectsOf(early.number());
+  store.Turn();
+  for (const FakeObject& object : {gone, evictable, bound, before, later}) {
+    EXPECT_EQ(store.GetNow(other, object.id), AnswerCode::kDeleted);
+  }
+  EXPECT_TRUE(store.Contains(other, kept.id));
+  EXPECT_EQ(store.core().Stats().objects, 1u);
+  store.core().CheckInvariants();
+}
+
 TEST(CoreDeath, WaitersForTheIdsOfTheDeadAreTold) {
   FakeStore store;
   FakeClient& maker = store.Open();

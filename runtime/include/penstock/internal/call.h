@@ -25,6 +25,13 @@ struct Argument {
   ResultPtr ref;  // not null: its value
 };
 
+// Which actor: of the cluster that made it, and of no other.
+struct ActorId {
+  uint64_t cluster = 0;
+  uint64_t number = 0;
+  MSGPACK_DEFINE(cluster, number)
+};
+
 using Amounts = std::vector<std::pair<std::string, double>>;
 
 struct CallOptions {
@@ -84,12 +91,12 @@ std::string KeyOf(F function) {
 // Calls. All of them return at once; what fails later surfaces at Get.
 ResultPtr CallTask(const Function& function, std::vector<Argument> arguments,
                    std::vector<ResultPtr> kept, const CallOptions& options);
-uint64_t CreateActor(const Function& factory, std::vector<Argument> arguments,
+ActorId CreateActor(const Function& factory, std::vector<Argument> arguments,
                      std::vector<ResultPtr> kept, const CallOptions& options);
-ResultPtr CallActor(uint64_t actor, const Function& method, std::vector<Argument> arguments,
-                    std::vector<ResultPtr> kept);
-uint64_t FindActor(const std::string& name);
-void KillActor(uint64_t actor);
+ResultPtr CallActor(const ActorId& actor, const Function& method,
+                    std::vector<Argument> arguments, std::vector<ResultPtr> kept);
+ActorId FindActor(const std::string& name);
+void KillActor(const ActorId& actor);
 
 // Values.
 ResultPtr PutBytes(std::string bytes, std::vector<ResultPtr> contained);

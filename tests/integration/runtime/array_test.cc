@@ -63,7 +63,8 @@ Doubles Gradient(std::vector<Doubles> views) {
   const auto whole = Doubles::Concatenate(views);
   return Doubles::ScaleAdd(whole, 0.5, 1);
 }
-PENSTOCK_REMOTE(OffsetThere, Gradient, SumOf, Through, SecondHalf, Pieces, Plus, FirstFloat, Updates);
+PENSTOCK_REMOTE(OffsetThere, Gradient, SumOf, Through, SecondHalf, Pieces, Plus, FirstFloat,
+                Updates);
 
 class Arrays : public testing::Test {
  protected:

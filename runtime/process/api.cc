@@ -126,7 +126,7 @@ std::string_view ArgumentReader::Next() {
 
 namespace {
 
-OutgoingCall MakeCall(const Function& function, std::vector<Argument> arguments,
+OutgoingCall MakeCall(const Function& function, CallArguments arguments,
                       std::vector<ResultPtr> kept) {
   OutgoingCall call;
   call.result = std::make_shared<Result>(Process::Must().NextId());
@@ -134,8 +134,8 @@ OutgoingCall MakeCall(const Function& function, std::vector<Argument> arguments,
   call.header.function = function.hash;
   call.arguments = std::move(arguments);
   call.kept = std::move(kept);
-  call.function = function.name;
-  for (const Argument& argument : call.arguments) {
+  call.function = &function;
+  for (const Argument& argument : call.arguments.list) {
     if (argument.ref == nullptr && argument.bytes.empty()) {
       throw UsageError("an ObjectRef that stands for nothing cannot be an argument");
     }
@@ -155,19 +155,19 @@ uint64_t NumberOf(const ActorId& actor) {
 
 }  // namespace
 
-ResultPtr CallTask(const Function& function, std::vector<Argument> arguments,
+ResultPtr CallTask(const Function& function, CallArguments arguments,
                    std::vector<ResultPtr> kept, const CallOptions& options) {
   return Process::Must().CallTask(
       MakeCall(function, std::move(arguments), std::move(kept)), options);
 }
-ActorId CreateActor(const Function& factory, std::vector<Argument> arguments,
+ActorId CreateActor(const Function& factory, CallArguments arguments,
                     std::vector<ResultPtr> kept, const CallOptions& options) {
   Process& process = Process::Must();
   return {process.cluster(),
           process.CreateActor(MakeCall(factory, std::move(arguments), std::move(kept)), options)};
 }
 ResultPtr CallActor(const ActorId& actor, const Function& method,
-                    std::vector<Argument> arguments, std::vector<ResultPtr> kept) {
+                    CallArguments arguments, std::vector<ResultPtr> kept) {
   return Process::Must().CallActor(
       NumberOf(actor), MakeCall(method, std::move(arguments), std::move(kept)));
 }

@@ -31,7 +31,7 @@ ObjectId Process::NextId() {
 // the call fails with it, unrun.
 bool Process::Ready(OutgoingCall& call, bool& failed) {
   failed = false;
-  for (const Argument& argument : call.arguments) {
+  for (const Argument& argument : call.arguments.list) {
     if (argument.ref == nullptr) continue;
     switch (argument.ref->state) {
       case Result::State::kPending:
@@ -54,19 +54,20 @@ bool Process::Ready(OutgoingCall& call, bool& failed) {
 
 // Nothing when they are too many for a record and the store has no room for them.
 std::optional<std::string> Process::EncodeArguments(OutgoingCall& call) {
-  if (!call.payload.empty()) return std::move(call.payload);
-  std::string bytes;
-  for (Argument& argument : call.arguments) {
+  std::string bytes = std::move(call.arguments.bytes);
+  for (Argument& argument : call.arguments.list) {
     if (argument.ref == nullptr) {
-      AppendArgument(bytes, ArgumentKind::kValue, argument.bytes);
-    } else if (argument.ref->state == Result::State::kInline) {
+      bytes.append(argument.bytes);
+      continue;
+    }
+    if (argument.ref->state == Result::State::kInline) {
       AppendArgument(bytes, ArgumentKind::kValue, argument.ref->bytes);
     } else {
       AppendArgument(bytes, ArgumentKind::kObject, BytesOf(argument.ref->id));
     }
-    if (argument.ref != nullptr) call.kept.push_back(std::move(argument.ref));
+    call.kept.push_back(std::move(argument.ref));
   }
-  call.arguments.clear();
+  call.arguments = {};
   if (bytes.size() <= kMostInRecord) return bytes;
   CreateOptions options;
   options.type_tag = kSpillTag;
@@ -86,12 +87,10 @@ void Process::Transmit(Peer& peer, OutgoingCall call) {
     return Fail(*call.result, {.kind = ErrorKind::kLost,
                                .message = "the arguments could not be stored: the store is full"});
   }
-  const uint64_t number = peer.first_sent + peer.sent.size();
   const std::string_view header(reinterpret_cast<const char*>(&call.header),
                                 sizeof(CallHeader));
-  Send(peer, kCallRecord, number, header, *bytes);
-  peer.sent.emplace_back(std::move(call));
-  ++peer.outstanding;
+  Send(peer, kCallRecord, peer.sent.next_number(), header, *bytes);
+  peer.sent.Push(std::move(call));
 }
 
 ResultPtr Process::CallTask(OutgoingCall call, const CallOptions& options) {
@@ -107,22 +106,38 @@ ResultPtr Process::CallTask(OutgoingCall call, const CallOptions& options) {
   if (!Ready(call, failed)) {
     held_.emplace_back(shape.get(), std::move(call));
   } else if (!failed) {
-    shape->queue.push_back(std::move(call));
-    Dispatch(*shape);
+    Peer* const worker = shape->queue.empty() ? LeaseWithRoom(*shape) : nullptr;
+    if (worker != nullptr) {
+      Transmit(*worker, std::move(call));
+    } else {
+      shape->queue.push_back(std::move(call));
+      Dispatch(*shape);
+    }
   }
-  LookNowAndThen();
+  LookNowAndThen(!held_.empty() || !shape->queue.empty() || HasBacklog(*shape));
   return result;
+}
+
+// The one that has least to do, of those that take more; null when none does.
+Peer* Process::LeaseWithRoom(const Shape& shape) const {
+  Peer* best = nullptr;
+  for (Peer* const peer : shape.leases) {
+    if (peer->asked_back || peer->hands_back || peer->sent.open() >= peer->depth) continue;
+    if (best == nullptr || peer->sent.open() < best->sent.open()) best = peer;
+  }
+  return best;
+}
+
+bool Process::HasBacklog(const Shape& shape) const {
+  return std::any_of(shape.leases.begin(), shape.leases.end(),
+                     [](const Peer* peer) { return !peer->backlog.empty(); });
 }
 
 // Gives the queue's calls to the workers leased for it, and asks for more when they do not
 // suffice.
 void Process::Dispatch(Shape& shape) {
   while (!shape.queue.empty()) {
-    Peer* best = nullptr;
-    for (Peer* const peer : shape.leases) {
-      if (peer->asked_back || peer->hands_back || peer->outstanding >= peer->depth) continue;
-      if (best == nullptr || peer->outstanding < best->outstanding) best = peer;
-    }
+    Peer* const best = LeaseWithRoom(shape);
     if (best == nullptr) break;
     OutgoingCall call = std::move(shape.queue.front());
     shape.queue.pop_front();
@@ -161,10 +176,7 @@ void Process::DispatchHeld() {
 bool Process::NeedsAttention() const {
   if (!held_.empty()) return true;
   for (const auto& [resources, shape] : shapes_) {
-    if (!shape->queue.empty()) return true;
-    for (const Peer* const peer : shape->leases) {
-      if (!peer->backlog.empty()) return true;
-    }
+    if (!shape->queue.empty() || HasBacklog(*shape)) return true;
   }
   for (const auto& [id, actor] : actors_) {
     if (!actor->queue.empty() || (actor->peer != nullptr && !actor->peer->backlog.empty())) {
@@ -175,13 +187,13 @@ bool Process::NeedsAttention() const {
 }
 
 // After a call: a process that only calls looks at what came, and somebody looks after what
-// waits when it goes off to do something else.
-void Process::LookNowAndThen() {
+// waits when it goes off to do something else. `something_waits`: of what was called just now.
+void Process::LookNowAndThen(bool something_waits) {
   if (++calls_since_pump_ >= kPumpEvery && !leading_) {
     calls_since_pump_ = 0;
     Pump();
   }
-  if (listener_attends_ || !NeedsAttention()) return;
+  if (listener_attends_ || !something_waits) return;
   listener_attends_ = true;
   RingDoorbell(wake_listener_.get());
 }
@@ -223,9 +235,16 @@ ResultPtr Process::CallActor(uint64_t id, OutgoingCall call) {
   ActorState& actor = ActorOf(id);
   call.header.flags = kIsMethod;
   call.header.actor = id;
-  actor.queue.push_back(std::move(call));
-  FlushActor(actor);
-  LookNowAndThen();
+  bool failed = false;
+  if (actor.peer != nullptr && actor.queue.empty() && actor.gone.empty() &&
+      Ready(call, failed)) {
+    if (!failed) Transmit(*actor.peer, std::move(call));
+  } else {
+    actor.queue.push_back(std::move(call));
+    FlushActor(actor);
+  }
+  LookNowAndThen(!actor.queue.empty() ||
+                 (actor.peer != nullptr && !actor.peer->backlog.empty()));
   return result;
 }
 
@@ -384,7 +403,7 @@ void Process::LeaveBusy(Peer& peer) {
     const double ahead = std::min(kAhead_ns / peer.mean_run_ns, double{kMostAhead});
     peer.depth = 1 + static_cast<uint32_t>(ahead);
   }
-  if (peer.outstanding > 0) return;
+  if (peer.sent.open() > 0) return;
   peer.idle_since_ns = SteadyNs();
   if (peer.asked_back || peer.hands_back) ReturnLease(peer);
 }

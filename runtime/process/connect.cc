@@ -161,7 +161,7 @@ void Process::Tick() {
   for (const auto& [resources, shape] : shapes_) {
     const std::vector<Peer*> leases = shape->leases;
     for (Peer* const peer : leases) {
-      if (peer->outstanding == 0 && shape->queue.empty() &&
+      if (peer->sent.open() == 0 && shape->queue.empty() &&
           now_ns - peer->idle_since_ns > kIdleLease_ns) {
         ReturnLease(*peer);
       }
@@ -196,7 +196,7 @@ void Process::OnNodeMessage(NodeFacts facts, std::vector<UniqueFd> fds) {
     case wire::NodeKind_AskBack:
       if (const auto peer = peers_.find(facts.process); peer != peers_.end()) {
         peer->second->asked_back = true;
-        if (peer->second->outstanding == 0) ReturnLease(*peer->second);
+        if (peer->second->sent.open() == 0) ReturnLease(*peer->second);
       }
       break;
     case wire::NodeKind_Gone:

@@ -36,7 +36,7 @@ void Process::Serve() {
         // Leases of its own that it needs no more.
         const std::vector<Peer*> leases = shape->leases;
         for (Peer* const peer : leases) {
-          if (shape->queue.empty() && peer->outstanding == 0) ReturnLease(*peer);
+          if (shape->queue.empty() && peer->sent.open() == 0) ReturnLease(*peer);
         }
       }
     }
@@ -155,7 +155,11 @@ void Process::Run(IncomingCall call) {
 
 void Process::Reply(Peer& caller, uint64_t number, ReplyHeader header,
                     const std::vector<ObjectId>& ids, std::string_view body) {
-  std::string head(reinterpret_cast<const char*>(&header), sizeof(header));
+  const std::string_view bare(reinterpret_cast<const char*>(&header), sizeof(header));
+  if (ids.empty() && bare.size() + body.size() <= kMostRecordBytes) {
+    return Send(caller, kReplyRecord, number, bare, body);
+  }
+  std::string head(bare);
   for (const ObjectId& id : ids) head.append(BytesOf(id));
   if (head.size() + body.size() <= kMostRecordBytes) {
     return Send(caller, kReplyRecord, number, head, body);

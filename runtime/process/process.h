@@ -29,7 +29,8 @@
 #include "absl/container/flat_hash_set.h"
 #include "runtime/channel/channel.h"
 #include "runtime/channel/process_page.h"
-#include "runtime/process/records.h"
+#include "runtime/process/outgoing_call.h"
+#include "runtime/process/sent_calls.h"
 #include "runtime/wire/node_message.h"
 #include "store/base/spin_budget.h"
 #include "store/base/unique_fd.h"
@@ -40,16 +41,6 @@ namespace penstock::internal {
 
 struct ActorState;
 struct Peer;
-
-// A call that has not been sent, or not been answered.
-struct OutgoingCall {
-  CallHeader header;
-  std::vector<Argument> arguments;  // until it is sent
-  std::string payload;              // of one that was handed back
-  ResultPtr result;
-  std::vector<ResultPtr> kept;      // until the answer
-  std::string function;             // its name, for errors
-};
 
 // A group of tasks that need the same, and the workers leased for it.
 struct Shape {
@@ -71,10 +62,7 @@ struct Peer {
   std::deque<std::pair<RecordHeader, std::string>> backlog;  // when its ring was full
   bool dead = false;
 
-  // Calls sent to it, by number.
-  std::deque<std::optional<OutgoingCall>> sent;
-  uint64_t first_sent = 1;
-  uint32_t outstanding = 0;
+  SentCalls sent;
   // Leased for tasks of this shape.
   Shape* shape = nullptr;
   bool asked_back = false;
@@ -179,6 +167,7 @@ class Process {
   bool PumpPeer(Peer& peer, uint32_t most);
   bool AnythingThere() const;
   bool HasBacklog() const;
+  bool HasBacklog(const Shape& shape) const;
   void Send(Peer& peer, uint32_t kind, uint64_t number, std::string_view first,
             std::string_view second);
   void FlushBacklog(Peer& peer);
@@ -191,6 +180,7 @@ class Process {
   bool Ready(OutgoingCall& call, bool& failed);
   void Transmit(Peer& peer, OutgoingCall call);
   std::optional<std::string> EncodeArguments(OutgoingCall& call);
+  Peer* LeaseWithRoom(const Shape& shape) const;
   void Dispatch(Shape& shape);
   void DispatchHeld();
   void FlushActor(ActorState& actor);
@@ -207,7 +197,7 @@ class Process {
   void LeaveBusy(Peer& peer);
   NodeFacts AskNode(Lock& lock, NodeFacts question);
   bool NeedsAttention() const;
-  void LookNowAndThen();
+  void LookNowAndThen(bool something_waits);
   absl::Status Store(const ObjectId& id, uint32_t tag, std::string_view bytes);
   void DrainTrash();
 

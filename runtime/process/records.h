@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <penstock/internal/arguments.h>
 #include <penstock/object_id.h>
 
 #include "absl/status/statusor.h"
@@ -75,14 +76,6 @@ inline constexpr uint32_t kValueTag = 0x80000010;  // packed by msgpack
 inline constexpr uint32_t kErrorTag = 0x80000011;  // PackError's bytes
 inline constexpr uint32_t kSpillTag = 0x80000012;  // the rest of a record
 
-// Arguments: for each a kind, a length and bytes.
-enum class ArgumentKind : uint8_t { kValue = 1, kObject = 2 };
-inline void AppendArgument(std::string& bytes, ArgumentKind kind, std::string_view body) {
-  const auto size = static_cast<uint32_t>(body.size());
-  bytes.push_back(static_cast<char>(kind));
-  bytes.append(reinterpret_cast<const char*>(&size), sizeof(size));
-  bytes.append(body);
-}
 inline std::string_view BytesOf(const ObjectId& id) {
   return {reinterpret_cast<const char*>(&id), sizeof(id)};
 }

@@ -32,20 +32,12 @@ void Process::OnReply(Peer& peer, uint64_t number, std::string_view bytes) {
     }
     reply = ParseReply(spilled);
   }
-  const uint64_t index = number - peer.first_sent;
-  if (!reply.ok() || number < peer.first_sent || index >= peer.sent.size() ||
-      !peer.sent[index].has_value()) {
+  std::optional<OutgoingCall> call = reply.ok() ? peer.sent.Take(number) : std::nullopt;
+  if (!call.has_value()) {
     return OnGone({.kind = wire::NodeKind_Gone, .process = peer.number, .pid = peer.pid,
                    .text = fmt::format("process {} answered what was never asked", peer.pid)});
   }
-  OutgoingCall call = std::move(*peer.sent[index]);
-  peer.sent[index].reset();
-  while (!peer.sent.empty() && !peer.sent.front().has_value()) {
-    peer.sent.pop_front();
-    ++peer.first_sent;
-  }
-  --peer.outstanding;
-  Complete(call, peer, *reply);
+  Complete(*call, peer, *reply);
   LeaveBusy(peer);
 }
 
@@ -64,7 +56,7 @@ void Process::Complete(OutgoingCall& call, Peer& peer, const ParsedReply& reply)
       if (peer.shape == nullptr || !TakeFrom(rest, call.header)) {
         return Fail(result, {.kind = ErrorKind::kLost, .message = "the call was handed back"});
       }
-      call.payload = std::string(rest);
+      call.arguments.bytes = std::string(rest);
       peer.hands_back = true;
       peer.shape->queue.push_front(std::move(call));
       return;
@@ -117,17 +109,15 @@ void Process::OnGone(const NodeFacts& facts) {
     peer.shape = nullptr;
   }
   ActorState* const actor = peer.actor;
-  std::deque<std::optional<OutgoingCall>> sent = std::exchange(peer.sent, {});
-  peer.outstanding = 0;
-  for (auto& call : sent) {
-    if (!call.has_value()) continue;
-    if (call->header.actor != 0) {
-      Fail(*call->result, {.kind = ErrorKind::kActor,
+  for (const OutgoingCall& call : peer.sent.TakeAll()) {
+    if (call.header.actor != 0) {
+      Fail(*call.result, {.kind = ErrorKind::kActor,
                            .message = "the actor died: " + facts.text, .code = 1});
     } else {
-      Fail(*call->result,
+      Fail(*call.result,
            {.kind = ErrorKind::kWorker,
-            .message = fmt::format("the worker that ran {} died: {}", call->function, facts.text),
+            .message = fmt::format("the worker that ran {} died: {}", call.function->name,
+                                   facts.text),
             .pid = facts.pid, .signal = facts.signal, .code = facts.code});
     }
   }

@@ -46,9 +46,13 @@ std::string_view Process::Bytes(const ResultPtr& result, absl::Duration deadline
                                 std::shared_ptr<const void>& hold) {
   if (result == nullptr) throw UsageError("this ObjectRef stands for nothing");
   CheckIsOurs(result->id);
-  const absl::Time until = absl::Now() + deadline;
+  absl::Time until = absl::InfinitePast();  // not needed where the value is there
   {
     Lock lock(mutex_);
+    if (result->state == Result::State::kPending || result->state == Result::State::kStored ||
+        result->state == Result::State::kBorrowed) {
+      until = absl::Now() + deadline;
+    }
     const auto there = [&] {
       return result->state != Result::State::kPending || !limit_.empty() || !node_lost_.empty();
     };

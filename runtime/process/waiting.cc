@@ -96,7 +96,7 @@ bool Process::Pump() {
 
 bool Process::PumpPeer(Peer& peer, uint32_t most) {
   if (!peer.backlog.empty()) FlushBacklog(peer);
-  if (inbox_.size() >= kMostInbox && !blocked_ && peer.outstanding == 0) return false;
+  if (inbox_.size() >= kMostInbox && !blocked_ && peer.sent.open() == 0) return false;
   uint32_t taken = 0;
   for (; taken < most; ++taken) {
     auto record = peer.consumer.Next();

@@ -70,29 +70,43 @@ concept Packable = requires(msgpack::sbuffer& buffer, const T& value) {
   msgpack::pack(buffer, value);
 };
 
+// A ref given for a value is passed by its value.
+template <typename P, typename A>
+inline constexpr bool kIsPassedByRef =
+    IsObjectRef<std::remove_cvref_t<A>>::value && !IsObjectRef<P>::value;
+
+template <typename P, typename A>
+void AppendConverted(std::string& bytes, A&& argument) {
+  static_assert(std::is_convertible_v<A&&, P>,
+                "an argument cannot be converted to the type of its parameter");
+  static_assert(Packable<P>, "this type cannot be sent: add MSGPACK_DEFINE(its members)");
+  AppendValue(bytes, static_cast<const P&>(argument));
+}
 // A parameter of type P given an argument of type A.
 template <typename P, typename A>
 Argument MakeArgument(A&& argument) {
-  using Given = std::remove_cvref_t<A>;
-  if constexpr (IsObjectRef<Given>::value && !IsObjectRef<P>::value) {
-    static_assert(std::is_same_v<typename Given::Value, P>,
+  if constexpr (kIsPassedByRef<P, A>) {
+    static_assert(std::is_same_v<typename std::remove_cvref_t<A>::Value, P>,
                   "this ObjectRef holds another type than the parameter it is given for");
     return {{}, argument.result()};
   } else {
-    static_assert(std::is_convertible_v<A&&, P>,
-                  "an argument cannot be converted to the type of its parameter");
-    static_assert(Packable<P>, "this type cannot be sent: add MSGPACK_DEFINE(its members)");
-    return {Pack(static_cast<const P&>(argument)), nullptr};
+    Argument made;
+    AppendConverted<P>(made.bytes, std::forward<A>(argument));
+    return made;
   }
 }
 
 template <typename... P, typename... A>
-std::vector<Argument> MakeArguments(std::tuple<P...>*, A&&... arguments) {
+CallArguments MakeArguments(std::tuple<P...>*, A&&... arguments) {
   static_assert(sizeof...(P) == sizeof...(A),
                 "a remote call takes as many arguments as its function");
-  std::vector<Argument> made;
-  made.reserve(sizeof...(A));
-  (made.push_back(MakeArgument<P>(std::forward<A>(arguments))), ...);
+  CallArguments made;
+  if constexpr ((kIsPassedByRef<P, A> || ...)) {
+    made.list.reserve(sizeof...(A));
+    (made.list.push_back(MakeArgument<P>(std::forward<A>(arguments))), ...);
+  } else {
+    (AppendConverted<P>(made.bytes, std::forward<A>(arguments)), ...);
+  }
   return made;
 }
 
@@ -205,7 +219,7 @@ class TaskCaller {
   template <typename... A>
   auto Remote(A&&... arguments) {
     using S = internal::Signature<F>;
-    const internal::Function& function = *internal::FindByKey(internal::KeyOf(function_));
+    const internal::Function& function = internal::Lookup(function_);
     internal::PackScope scope;
     auto made = internal::MakeArguments(static_cast<typename S::Parameters*>(nullptr),
                                         std::forward<A>(arguments)...);
@@ -230,7 +244,7 @@ class ActorTaskCaller {
   template <typename... A>
   auto Remote(A&&... arguments) {
     using S = internal::Signature<F>;
-    const internal::Function& method = *internal::FindByKey(internal::KeyOf(method_));
+    const internal::Function& method = internal::Lookup(method_);
     internal::PackScope scope;
     auto made = internal::MakeArguments(static_cast<typename S::Parameters*>(nullptr),
                                         std::forward<A>(arguments)...);
@@ -282,7 +296,7 @@ class ActorCreator {
     using S = internal::Signature<F>;
     static_assert(std::is_pointer_v<typename S::Return>,
                   "an actor's factory returns a pointer to it, made with new");
-    const internal::Function& factory = *internal::FindByKey(internal::KeyOf(factory_));
+    const internal::Function& factory = internal::Lookup(factory_);
     internal::PackScope scope;
     auto made = internal::MakeArguments(static_cast<typename S::Parameters*>(nullptr),
                                         std::forward<A>(arguments)...);

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include <msgpack.hpp>
+#include <penstock/internal/arguments.h>
 #include <penstock/internal/result.h>
 #include <penstock/object_ref.h>
 
@@ -23,6 +23,11 @@ namespace penstock::internal {
 struct Argument {
   std::string bytes;
   ResultPtr ref;  // not null: its value
+};
+// All of a call's: encoded already (arguments.h), or one by one when there are refs.
+struct CallArguments {
+  std::string bytes;
+  std::vector<Argument> list;
 };
 
 // Which actor: of the cluster that made it, and of no other.
@@ -88,13 +93,25 @@ std::string KeyOf(F function) {
   return key;
 }
 
+// The same, quickly when the last lookup of this type was the same.
+template <typename F>
+const Function& Lookup(F function) {
+  thread_local F known{};
+  thread_local const Function* found = nullptr;
+  if (found == nullptr || known != function) {
+    found = FindByKey(KeyOf(function));
+    known = function;
+  }
+  return *found;
+}
+
 // Calls. All of them return at once; what fails later surfaces at Get.
-ResultPtr CallTask(const Function& function, std::vector<Argument> arguments,
+ResultPtr CallTask(const Function& function, CallArguments arguments,
                    std::vector<ResultPtr> kept, const CallOptions& options);
-ActorId CreateActor(const Function& factory, std::vector<Argument> arguments,
+ActorId CreateActor(const Function& factory, CallArguments arguments,
                      std::vector<ResultPtr> kept, const CallOptions& options);
 ResultPtr CallActor(const ActorId& actor, const Function& method,
-                    std::vector<Argument> arguments, std::vector<ResultPtr> kept);
+                    CallArguments arguments, std::vector<ResultPtr> kept);
 ActorId FindActor(const std::string& name);
 void KillActor(const ActorId& actor);
 
@@ -106,18 +123,6 @@ std::string_view GetBytes(const ResultPtr& result, absl::Duration deadline,
 // Indices of those ready, at least `count` unless the deadline came first.
 std::vector<size_t> WaitFor(std::span<const ResultPtr> results, size_t count,
                             absl::Duration deadline);
-
-template <typename T>
-std::string Pack(const T& value) {
-  msgpack::sbuffer buffer;
-  msgpack::pack(buffer, value);
-  return std::string(buffer.data(), buffer.size());
-}
-template <typename T>
-T Unpack(std::string_view bytes) {
-  const msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size());
-  return handle.get().template as<T>();
-}
 
 template <typename T>
 std::shared_ptr<const T> GetValue(const ResultPtr& result, absl::Duration deadline) {

@@ -94,9 +94,9 @@ absl::Status Client::Sync() {
   return session->Sync();
 }
 
-absl::StatusOr<ObjectId> Client::NextId() {
+absl::StatusOr<ObjectId> Client::NextIds(uint32_t count) {
   PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
-  return session->NextId();
+  return session->NextIds(count);
 }
 
 absl::StatusOr<Subscription> Client::Subscribe(const SubscribeOptions& options) {

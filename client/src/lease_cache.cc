@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 namespace penstock::internal {
 namespace {
@@ -88,9 +89,9 @@ void LeaseCache::Granted(uint64_t block_bytes) {
   MagazineFor(block_bytes).refill_asked = false;
 }
 
-uint64_t LeaseCache::NextSequence() {
+uint64_t LeaseCache::NextSequences(uint32_t count) {
   const std::lock_guard lock(lock_);
-  return next_sequence_++;
+  return std::exchange(next_sequence_, next_sequence_ + count);
 }
 
 uint64_t LeaseCache::taken() const {

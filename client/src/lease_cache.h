@@ -39,7 +39,8 @@ class LeaseCache {
   void Add(uint64_t block_bytes, const HeldLease& lease);
   // A grant that was waited for came: refills may be asked for again.
   void Granted(uint64_t block_bytes);
-  uint64_t NextSequence();
+  // The first of `count` numbers in a row.
+  uint64_t NextSequences(uint32_t count);
   // Everything at hand, to give back to the daemon.
   std::vector<HeldLease> TakeAll();
   // Leases handed to builders so far.

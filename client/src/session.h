@@ -73,7 +73,7 @@ class Session : public SessionHead {
   void ReturnLease(const Builder& builder);
   absl::Status Delete(const ObjectId& id);
   absl::Status Sync();
-  ObjectId NextId() { return MakeId(leases_->NextSequence()); }
+  ObjectId NextIds(uint32_t count) { return MakeId(leases_->NextSequences(count)); }
 
   absl::Status Subscribe(uint32_t flags);
   absl::StatusOr<Event> NextEvent(absl::Duration deadline);

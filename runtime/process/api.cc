@@ -34,7 +34,7 @@ std::unique_ptr<Process> g_owned;
 
 struct Registry {
   std::map<std::string, Function> by_key;
-  std::map<uint64_t, const Function*> by_hash;
+  absl::flat_hash_map<uint64_t, const Function*> by_hash;
 };
 Registry& TheRegistry() {
   static auto* const registry = new Registry();

@@ -17,14 +17,28 @@ constexpr size_t kMostRequests = 64;
 // This often a process that only calls looks at what came meanwhile.
 constexpr uint32_t kPumpEvery = 64;
 
+constexpr uint32_t kIdsOfBlock = 64;
 constexpr size_t kMostInRecord = kMostRecordBytes - sizeof(CallHeader);
 
 }  // namespace
 
+// From the thread's own block of ids.
 ObjectId Process::NextId() {
-  const auto id = client_->NextId();
-  if (!id.ok()) throw RuntimeUnavailable(std::string(id.status().message()));
-  return *id;
+  struct Block {
+    uint64_t cluster = 0;  // whose ids they are
+    ObjectId next;
+    uint32_t left = 0;
+  };
+  thread_local Block block;
+  if (block.left == 0 || block.cluster != cluster_) {
+    const auto first = client_->NextIds(kIdsOfBlock);
+    if (!first.ok()) throw RuntimeUnavailable(std::string(first.status().message()));
+    block = {cluster_, *first, kIdsOfBlock};
+  }
+  --block.left;
+  ObjectId id = block.next;
+  ++block.next.sequence;
+  return id;
 }
 
 // Whether every argument given by its ref is there. `failed`: one of them is an error, and

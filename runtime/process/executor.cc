@@ -61,13 +61,15 @@ void Process::Run(IncomingCall call) {
   std::vector<ObjectId> ids;
   std::string_view bytes = call.bytes;
   CallHeader header;
-  ErrorFacts error{.node = kNode, .pid = getpid()};
+  ErrorFacts error;
   const Function* function = nullptr;
   std::vector<ResultPtr> still_held;  // dropped after the lock
   std::vector<ResultPtr> contained;
-  const int64_t start_ns = SteadyNs();
+  int64_t start_ns = 0;
   try {
     if (!TakeFrom(bytes, header)) throw UsageError("a call without its header");
+    // How long tasks take says how many a worker is sent ahead; of methods nobody asks.
+    if ((header.flags & kIsMethod) == 0) start_ns = SteadyNs();
     function = FindByHash(header.function);
     if (function == nullptr) {
       throw UsageError("this program has no such function registered: do driver and worker run "
@@ -105,10 +107,14 @@ void Process::Run(IncomingCall call) {
   }
   runs_task = false;
   lending = 0;
-  reply.run_ns = static_cast<uint32_t>(
-      std::min<int64_t>(SteadyNs() - start_ns, UINT32_MAX));
+  if (start_ns != 0) {
+    reply.run_ns = static_cast<uint32_t>(
+        std::min<int64_t>(SteadyNs() - start_ns, UINT32_MAX));
+  }
   if (reply.status == ReplyStatus::kFailed) {
     error.function = function == nullptr ? "an unknown function" : function->name;
+    error.node = kNode;
+    error.pid = getpid();
     if ((header.flags & kIsFactory) != 0) factory_error_ = error.message;
     body = PackError(error);
   } else if (body.size() > kMostRecordBytes / 2) {
@@ -118,6 +124,8 @@ void Process::Run(IncomingCall call) {
       body.clear();
     } else {
       error.function = function->name;
+      error.node = kNode;
+      error.pid = getpid();
       error.kind = ErrorKind::kLost;
       error.message = "the result of " + function->name + " could not be stored: " +
                       std::string(stored.message());

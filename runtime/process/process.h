@@ -185,6 +185,7 @@ class Process {
   void DispatchHeld();
   void FlushActor(ActorState& actor);
   ActorState& ActorOf(uint64_t id);
+  std::string TakeSpilled(std::string_view body);
   void OnReply(Peer& peer, uint64_t number, std::string_view bytes);
   void Fail(Result& result, const ErrorFacts& facts);
   void FailBytes(Result& result, std::string packed);

@@ -18,18 +18,23 @@ void Process::Fail(Result& result, const ErrorFacts& facts) {
   FailBytes(result, PackError(facts));
 }
 
+// The rest of a reply that was too long for a record.
+std::string Process::TakeSpilled(std::string_view body) {
+  std::string whole;
+  ObjectId id;
+  if (!TakeFrom(body, id)) return whole;
+  if (const auto view = client_->Get(id, absl::Seconds(10)); view.ok()) {
+    whole = std::string(view->text());
+  }
+  [[maybe_unused]] const absl::Status ignored = client_->Delete(id);
+  return whole;
+}
+
 void Process::OnReply(Peer& peer, uint64_t number, std::string_view bytes) {
-  auto reply = ParseReply(bytes);
+  absl::StatusOr<ParsedReply> reply = ParseReply(bytes);
   std::string spilled;
   if (reply.ok() && (reply->header.flags & kIsSpilled) != 0) {
-    ObjectId id;
-    std::string_view rest = reply->body;
-    if (TakeFrom(rest, id)) {
-      if (const auto view = client_->Get(id, absl::Seconds(10)); view.ok()) {
-        spilled = std::string(view->text());
-      }
-      [[maybe_unused]] const absl::Status ignored = client_->Delete(id);
-    }
+    spilled = TakeSpilled(reply->body);
     reply = ParseReply(spilled);
   }
   std::optional<OutgoingCall> call = reply.ok() ? peer.sent.Take(number) : std::nullopt;

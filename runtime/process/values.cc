@@ -46,13 +46,11 @@ std::string_view Process::Bytes(const ResultPtr& result, absl::Duration deadline
                                 std::shared_ptr<const void>& hold) {
   if (result == nullptr) throw UsageError("this ObjectRef stands for nothing");
   CheckIsOurs(result->id);
-  absl::Time until = absl::InfinitePast();  // not needed where the value is there
+  // The time is not asked for where it does not matter.
+  const absl::Time until = deadline == absl::InfiniteDuration() ? absl::InfiniteFuture()
+                                                                : absl::Now() + deadline;
   {
     Lock lock(mutex_);
-    if (result->state == Result::State::kPending || result->state == Result::State::kStored ||
-        result->state == Result::State::kBorrowed) {
-      until = absl::Now() + deadline;
-    }
     const auto there = [&] {
       return result->state != Result::State::kPending || !limit_.empty() || !node_lost_.empty();
     };

@@ -12,6 +12,8 @@ namespace {
 constexpr uint32_t kMostOfPeer = 64;
 // Calls that wait to run here; beyond them the rings fill up, and callers wait.
 constexpr size_t kMostInbox = 1024;
+// While spinning, between two moments in which another thread may have the lock.
+constexpr int kLooksOfRound = 32;
 constexpr absl::Duration kMostSleep = absl::Seconds(3600);
 // With records of ours that found no room: nobody rings when there is some.
 constexpr absl::Duration kBacklogSleep = absl::Microseconds(200);
@@ -53,8 +55,10 @@ bool Process::WaitUntil(Lock& lock, absl::Time until, const std::function<bool()
       lock.unlock();
       CpuRelax();
       lock.lock();
-      came = Pump();
-      if (came) spin_.Found();
+      for (int look = 0; look < kLooksOfRound && !came; ++look) came = AnythingThere();
+      if (came) Pump();
+      if (came || done()) spin_.Found();
+      came |= done();  // the node may have said so
     }
     if (!came) {
       spin_.Missed();

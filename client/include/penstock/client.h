@@ -100,7 +100,9 @@ class Client {
 
   // An id of this session that nobody else makes, to tell others before the object is
   // sealed: pass it in CreateOptions::id, once.
-  [[nodiscard]] absl::StatusOr<ObjectId> NextId();
+  [[nodiscard]] absl::StatusOr<ObjectId> NextId() { return NextIds(1); }
+  // The first of `count` such ids; the others have the sequence numbers that follow.
+  [[nodiscard]] absl::StatusOr<ObjectId> NextIds(uint32_t count);
 
   // FailedPrecondition when this client has a subscription.
   [[nodiscard]] absl::StatusOr<Subscription> Subscribe(const SubscribeOptions& options = {});

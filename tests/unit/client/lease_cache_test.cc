@@ -21,7 +21,7 @@ TEST(LeaseCache, EmptyMagazineGivesNothingButAFreshSequence) {
     EXPECT_EQ(taken.refill, 0u) << "nothing is known of this size yet";
     EXPECT_TRUE(sequences.insert(taken.sequence).second);
   }
-  EXPECT_TRUE(sequences.insert(cache.NextSequence()).second);
+  EXPECT_TRUE(sequences.insert(cache.NextSequences(1)).second);
   EXPECT_FALSE(sequences.contains(0));
 }
 

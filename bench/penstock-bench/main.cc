@@ -37,6 +37,8 @@ constexpr Entry kEntries[] = {
      penstock::bench::RunTask},
     {"actor", "calls of an actor that do nothing: one at a time and by the million",
      penstock::bench::RunActor},
+    {"crowd", "many callers at once: who waits for whom, and what all of them take",
+     penstock::bench::RunCrowd},
     {"ps", "the sharded parameter server against its own traffic as plain loops",
      penstock::bench::RunPs},
 };

@@ -32,6 +32,6 @@ absl::Status InitAndSettle(const Config& config) {
   }
 }
 
-PENSTOCK_REMOTE(NextOf, MakeEcho, &Echo::Next, WorkOnParameters);
+PENSTOCK_REMOTE(NextOf, MakeEcho, &Echo::Next, &Echo::NextOfRef, WorkOnParameters);
 
 }  // namespace penstock::bench

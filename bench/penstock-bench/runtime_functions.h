@@ -17,6 +17,7 @@ uint64_t NextOf(uint64_t value);
 class Echo {
  public:
   uint64_t Next(uint64_t value) { return value + 1; }
+  uint64_t NextOfRef(std::vector<ObjectRef<uint64_t>> values) { return *values[0].Get() + 1; }
 };
 Echo* MakeEcho();
 

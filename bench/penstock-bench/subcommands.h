@@ -19,6 +19,7 @@ absl::Status RunHandoff(Crew& crew, const RunOptions& options, Report& report);
 
 absl::Status RunTask(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunActor(Crew& crew, const RunOptions& options, Report& report);
+absl::Status RunCrowd(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunPs(Crew& crew, const RunOptions& options, Report& report);
 
 }  // namespace penstock::bench

@@ -21,7 +21,10 @@ TEST(LeaseCache, EmptyMagazineGivesNothingButAFreshSequence) {
     EXPECT_EQ(taken.refill, 0u) << "nothing is known of this size yet";
     EXPECT_TRUE(sequences.insert(taken.sequence).second);
   }
-  EXPECT_TRUE(sequences.insert(cache.NextSequences(1)).second);
+  for (const uint32_t count : {1u, 3u, 1u}) {
+    const uint64_t first = cache.NextSequences(count);
+    for (uint32_t i = 0; i < count; ++i) EXPECT_TRUE(sequences.insert(first + i).second);
+  }
   EXPECT_FALSE(sequences.contains(0));
 }
 

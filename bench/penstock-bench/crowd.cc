@@ -132,7 +132,7 @@ absl::Status BesideQueuedTasks(Crew& crew, const RunOptions& options, Report& re
   result.more["median"] = singles[singles.size() / 2];
   result.more["queued_at_the_end"] = answers[0].start_ns;
   if (answers[0].start_ns == 0) {
-    report.verification.Fail("task_beside_flood_worst_ms: the other driver's queue was empty before");
+    report.verification.Fail("task_beside_flood_worst_ms: the other queue was empty before");
   }
   report.results.push_back(std::move(result));
   report.results.push_back(Figure("daemon_rss_anon_mb", "MB", anonymous / 1e6));

@@ -241,6 +241,7 @@ absl::Status NodeService::RegisterWorker(Process& caller, const NodeFacts& facts
   worker->registered = true;
   if (const auto job = jobs_.find(worker->job); job != jobs_.end()) {
     job->second.sessions.push_back(facts.session);
+    job->second.failed_starts = 0;
   }
   Tell(*worker, {.kind = wire::NodeKind_Registered, .process = number, .job = worker->job});
   scheduler_.WorkerReady(number, worker->job);

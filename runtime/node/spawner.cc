@@ -7,34 +7,42 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include <fmt/format.h>
+
+#include "absl/strings/numbers.h"
 
 #include "store/base/errors.h"
 
 namespace penstock {
 namespace {
 
-void AppendList(std::string& bytes, char* const* texts) {
-  for (; texts != nullptr && *texts != nullptr; ++texts) {
-    if (**texts == 0) continue;  // an empty text would end the list
-    bytes.append(*texts);
-    bytes.push_back(0);
-  }
-  bytes.push_back(0);
+// The text up to the next zero, which is taken from `bytes`. Nothing when there is none.
+std::optional<std::string_view> TakeText(std::string_view& bytes) {
+  const size_t end = bytes.find('\0');
+  if (end == std::string_view::npos) return std::nullopt;
+  const std::string_view text = bytes.substr(0, end);
+  bytes.remove_prefix(end + 1);
+  return text;
 }
 
-// Takes the texts up to the empty one from `bytes`. False when there is none.
+// A count, then so many texts.
 bool TakeList(std::string_view& bytes, std::vector<std::string>& texts) {
-  for (;;) {
-    const size_t end = bytes.find('\0');
-    if (end == std::string_view::npos) return false;
-    const std::string_view text = bytes.substr(0, end);
-    bytes.remove_prefix(end + 1);
-    if (text.empty()) return true;
-    texts.emplace_back(text);
+  const auto count_text = TakeText(bytes);
+  uint32_t count = 0;
+  if (!count_text.has_value() ||
+      !absl::SimpleAtoi(absl::string_view(count_text->data(), count_text->size()), &count)) {
+    return false;
   }
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto text = TakeText(bytes);
+    if (!text.has_value()) return false;
+    texts.emplace_back(*text);
+  }
+  return true;
 }
 
 std::vector<char*> Pointers(const std::vector<std::string>& texts) {
@@ -80,17 +88,22 @@ class SpawnAttributes {
 
 }  // namespace
 
-std::string EncodeLaunch(char* const* arguments, char* const* environment) {
-  std::string bytes;
-  AppendList(bytes, arguments);
-  AppendList(bytes, environment);
-  return bytes;
+std::string EncodeLaunch(std::string_view arguments, char* const* environment) {
+  std::string bytes = std::to_string(std::count(arguments.begin(), arguments.end(), '\0')) + '\0';
+  bytes.append(arguments);
+  size_t count = 0;
+  std::string texts;
+  for (; environment != nullptr && environment[count] != nullptr; ++count) {
+    texts.append(environment[count]);
+    texts.push_back(0);
+  }
+  return bytes + std::to_string(count) + '\0' + texts;
 }
 
 absl::StatusOr<Launch> DecodeLaunch(std::string_view bytes) {
   Launch launch;
   if (!TakeList(bytes, launch.arguments) || !TakeList(bytes, launch.environment) ||
-      launch.arguments.empty()) {
+      launch.arguments.empty() || !bytes.empty()) {
     return absl::InvalidArgumentError(
         "the launch file is not two lists of texts, arguments and environment");
   }

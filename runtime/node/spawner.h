@@ -17,8 +17,9 @@ namespace penstock {
 inline constexpr const char* kWorkerVariable = "PENSTOCK_WORKER";
 inline constexpr uint64_t kMostLaunchBytes = 4 * 1024 * 1024;
 
-// Arguments and environment: each text ends with a zero, and so does each list.
-std::string EncodeLaunch(char* const* arguments, char* const* environment);
+// Two lists of texts: a count, then so many, each with a zero at its end. `arguments` as
+// /proc/self/cmdline has them.
+std::string EncodeLaunch(std::string_view arguments, char* const* environment);
 
 struct Launch {
   std::vector<std::string> arguments;

@@ -78,6 +78,7 @@ std::string PackArray(const ArrayStoragePtr& storage, DType dtype, ArrayRange ra
   if (storage != nullptr) {
     ShareArray(storage);
     scope->Add(storage->owner);
+    Process::Must().RememberOwn(storage->owner);
     packed = {storage->owner->id, range.begin, range.bytes};
   }
   std::string bytes(1, static_cast<char>(dtype));

@@ -238,7 +238,7 @@ uint64_t Process::CreateActor(OutgoingCall call, const CallOptions& options) {
   const uint64_t request = next_request_++;
   actor_of_request_[request] = id;
   SendToNode({.kind = wire::NodeKind_RequestLease, .request = request, .actor = id,
-              .resources = options.resources, .dedicated = true});
+              .resources = options.resources, .kept = options.kept, .dedicated = true});
   return id;
 }
 
@@ -323,6 +323,7 @@ NodeFacts Process::AskNode(Lock& lock, NodeFacts question) {
 }
 
 void Process::OnGranted(const NodeFacts& facts) {
+  if (facts.process == number_) MeetItself();
   const auto peer = peers_.find(facts.process);
   if (const auto actor = actor_of_request_.find(facts.request);
       actor != actor_of_request_.end()) {

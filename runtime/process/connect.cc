@@ -48,8 +48,7 @@ UniqueFd MakeLaunchFile() {
     while ((got = fread(buffer, 1, sizeof(buffer), file)) > 0) arguments.append(buffer, got);
     fclose(file);
   }
-  arguments.push_back(0);
-  const std::string bytes = arguments + EncodeLaunch(nullptr, environ);
+  const std::string bytes = EncodeLaunch(arguments, environ);
   UniqueFd fd(memfd_create("penstock-launch", MFD_CLOEXEC));
   if (!fd.valid() || write(fd.get(), bytes.data(), bytes.size()) !=
                          static_cast<ssize_t>(bytes.size())) {
@@ -233,12 +232,34 @@ void Process::OnMeeting(const NodeFacts& facts, std::vector<UniqueFd>& fds) {
   peer->other = *std::move(other);
   peer->page = *std::move(page);
   peer->doorbell = std::move(fds[kPeerDoorbell]);
+  AddPeer(std::move(peer));
+}
+
+void Process::AddPeer(std::unique_ptr<Peer> peer) {
   auto* const header = reinterpret_cast<ChannelHeader*>(peer->own.data());
   peer->producer = ChannelProducer(
       peer->own.data(), reinterpret_cast<const ChannelHeader*>(peer->other.data()));
   peer->consumer = ChannelConsumer(header, peer->other.data());
   peer_list_.push_back(peer.get());
-  peers_[facts.process] = std::move(peer);
+  const uint64_t number = peer->number;
+  peers_[number] = std::move(peer);
+}
+
+// A worker that was leased to itself: what it called and did not wait for, it runs when it
+// has nothing else to do. One segment is both directions of the channel.
+void Process::MeetItself() {
+  if (peers_.contains(number_)) return;
+  auto peer = std::make_unique<Peer>();
+  peer->number = number_;
+  peer->pid = getpid();
+  const MemoryFile segment = Take(MemoryFile::Create("penstock-channel", kChannelBytes));
+  peer->own = Take(Mapping::Map(segment.fd(), kChannelBytes, Access::kReadWrite, OnFork::kDrop));
+  FormatChannel(peer->own.data());
+  peer->other = Take(Mapping::Map(segment.fd(), kChannelBytes, Access::kReadOnly, OnFork::kDrop));
+  peer->page = Take(Mapping::Map(page_file_.fd(), kProcessPageBytes, Access::kReadOnly,
+                                 OnFork::kDrop));
+  peer->doorbell = UniqueFd(fcntl(doorbell_.get(), F_DUPFD_CLOEXEC, 0));
+  AddPeer(std::move(peer));
 }
 
 void Process::OnNodeLost() {

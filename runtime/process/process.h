@@ -61,6 +61,7 @@ struct Peer {
   RingMemory rung;
   std::deque<std::pair<RecordHeader, std::string>> backlog;  // when its ring was full
   bool dead = false;
+  bool broken = false;  // it wrote nonsense: nothing more is read
 
   SentCalls sent;
   // Leased for tasks of this shape.
@@ -137,6 +138,7 @@ class Process {
                               absl::Duration deadline);
   std::string PackRef(const ResultPtr& result);
   ResultPtr UnpackRef(std::string_view bytes);
+  void RememberOwn(const ResultPtr& result);
   ResultPtr Borrow(const ObjectId& id, uint64_t lender);
   void Dropped(Result& result);
 
@@ -155,7 +157,10 @@ class Process {
   void ListenToNode();
   void OnNodeMessage(NodeFacts facts, std::vector<UniqueFd> fds);
   void OnMeeting(const NodeFacts& facts, std::vector<UniqueFd>& fds);
+  void AddPeer(std::unique_ptr<Peer> peer);
+  void MeetItself();
   void OnGone(const NodeFacts& facts);
+  void Break(Peer& peer, const std::string& why);
   void OnNodeLost();
   void ForwardOutput(size_t index);
   void Tick();
@@ -251,7 +256,7 @@ class Process {
   std::shared_ptr<void> self_;   // the actor that lives here
   std::string factory_error_;    // why there is none
   std::mutex borrowed_mutex_;
-  absl::flat_hash_map<ObjectId, std::weak_ptr<Result>> borrowed_;
+  absl::flat_hash_map<ObjectId, std::weak_ptr<Result>> borrowed_;  // and own ones that went out
   std::atomic<bool> has_trash_{false};
   std::mutex trash_mutex_;
   struct LetGo {

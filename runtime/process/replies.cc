@@ -39,8 +39,7 @@ void Process::OnReply(Peer& peer, uint64_t number, std::string_view bytes) {
   }
   std::optional<OutgoingCall> call = reply.ok() ? peer.sent.Take(number) : std::nullopt;
   if (!call.has_value()) {
-    return OnGone({.kind = wire::NodeKind_Gone, .process = peer.number, .pid = peer.pid,
-                   .text = fmt::format("process {} answered what was never asked", peer.pid)});
+    return Break(peer, fmt::format("process {} answered what was never asked", peer.pid));
   }
   Complete(*call, peer, *reply);
   LeaveBusy(peer);
@@ -92,6 +91,16 @@ void Process::Complete(OutgoingCall& call, Peer& peer, const ParsedReply& reply)
   const double run_ns = std::max(reply.header.run_ns, 1u);
   const bool longer = run_ns > peer.mean_run_ns;
   peer.mean_run_ns += (run_ns - peer.mean_run_ns) / (longer ? 1 : 8);
+}
+
+// A peer wrote nonsense into its channel: the channel is at its end, and its calls fail. A
+// worker that did so while we lease it is not to be leased to anybody again.
+void Process::Break(Peer& peer, const std::string& why) {
+  peer.broken = true;
+  if (peer.shape != nullptr) {
+    SendToNode({.kind = wire::NodeKind_Kill, .process = peer.number});
+  }
+  OnGone({.kind = wire::NodeKind_Gone, .process = peer.number, .pid = peer.pid, .text = why});
 }
 
 // A process has ended, or broke its channel. What it answered before is read first.

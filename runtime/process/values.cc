@@ -83,12 +83,13 @@ std::string_view Process::Bytes(const ResultPtr& result, absl::Duration deadline
       hold = held;
       return held->text();
     }
-    if (!absl::IsDeadlineExceeded(view.status())) {
+    // Without a deadline the store says that it is not here, with one that it did not come.
+    const bool late = left <= absl::ZeroDuration();
+    if (!absl::IsDeadlineExceeded(view.status()) &&
+        !(late && absl::IsNotFound(view.status()))) {
       throw ObjectLost(std::string(view.status().message()));
     }
-    if (left <= absl::ZeroDuration()) {
-      throw GetTimeout("the value was not there within the time given");
-    }
+    if (late) throw GetTimeout("the value was not there within the time given");
     Lock lock(mutex_);
     if (!limit_.empty()) throw WorkerLimit(std::exchange(limit_, {}));
     if (!node_lost_.empty()) throw RuntimeUnavailable(node_lost_);
@@ -136,6 +137,7 @@ std::string Process::PackRef(const ResultPtr& result) {
   if (result == nullptr) throw UsageError("an ObjectRef that stands for nothing cannot be sent");
   CheckIsOurs(result->id);
   scope->Add(result);
+  RememberOwn(result);
   Lock lock(mutex_);
   if (result->state != Result::State::kBorrowed && !result->in_store) {
     result->wanted_in_store = true;
@@ -158,6 +160,13 @@ ResultPtr Process::UnpackRef(std::string_view bytes) {
   return result;
 }
 
+// One of ours goes out: when it comes back, it is still ours.
+void Process::RememberOwn(const ResultPtr& result) {
+  if (result->state == Result::State::kBorrowed) return;
+  const std::lock_guard guard(borrowed_mutex_);
+  borrowed_[result->id] = result;
+}
+
 ResultPtr Process::Borrow(const ObjectId& id, uint64_t lender) {
   const std::lock_guard guard(borrowed_mutex_);
   std::weak_ptr<Result>& known = borrowed_[id];
@@ -171,12 +180,12 @@ ResultPtr Process::Borrow(const ObjectId& id, uint64_t lender) {
 
 // The last ref of this process has gone.
 void Process::Dropped(Result& result) {
+  if (result.state == Result::State::kBorrowed || result.in_store) {
+    const std::lock_guard guard(borrowed_mutex_);
+    const auto known = borrowed_.find(result.id);
+    if (known != borrowed_.end() && known->second.expired()) borrowed_.erase(known);
+  }
   if (result.state == Result::State::kBorrowed) {
-    {
-      const std::lock_guard guard(borrowed_mutex_);
-      const auto known = borrowed_.find(result.id);
-      if (known != borrowed_.end() && known->second.expired()) borrowed_.erase(known);
-    }
     if (result.times_lent == 0) return;  // nobody keeps it for us
     const std::lock_guard guard(trash_mutex_);
     if (trash_.empty()) RingDoorbell(wake_listener_.get());

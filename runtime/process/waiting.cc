@@ -99,14 +99,14 @@ bool Process::Pump() {
 }
 
 bool Process::PumpPeer(Peer& peer, uint32_t most) {
+  if (peer.broken) return false;
   if (!peer.backlog.empty()) FlushBacklog(peer);
   if (inbox_.size() >= kMostInbox && !blocked_ && peer.sent.open() == 0) return false;
   uint32_t taken = 0;
   for (; taken < most; ++taken) {
     auto record = peer.consumer.Next();
     if (!record.ok()) {
-      OnGone({.kind = wire::NodeKind_Gone, .process = peer.number, .pid = peer.pid,
-              .text = std::string(record.status().message())});
+      Break(peer, std::string(record.status().message()));
       return true;
     }
     if (!record->has_value()) break;

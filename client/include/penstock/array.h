@@ -42,6 +42,7 @@ namespace internal {
 template <typename T>
 constexpr DType DTypeOf() {
   if constexpr (std::is_same_v<T, bool>) return DType::kBool;
+  else if constexpr (std::is_same_v<T, std::byte>) return DType::kUint8;
   else if constexpr (std::is_same_v<T, float>) return DType::kFloat32;
   else if constexpr (std::is_same_v<T, double>) return DType::kFloat64;
   else if constexpr (std::is_same_v<T, std::complex<float>>) return DType::kComplex64;

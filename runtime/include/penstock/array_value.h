@@ -7,15 +7,19 @@
 //
 // Once it has been shared (packed, sliced or copied) its elements never change again:
 // mutable_values() then throws. Errors: UsageError, ObjectLost (the store is full).
-// Thread safety: as std::shared_ptr. Elements: float and double.
+// Thread safety: as std::shared_ptr. Elements: integers, bool, std::byte, float, double and
+// std::complex of those; arithmetic is for float and double. Array<std::byte> is what a span
+// of bytes becomes that is not to be copied.
 #ifndef PENSTOCK_ARRAY_VALUE_H_
 #define PENSTOCK_ARRAY_VALUE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -45,6 +49,9 @@ std::pair<ArrayStoragePtr, ArrayRange> UnpackArray(const char* bytes, size_t siz
 
 template <typename T>
 class Array {
+  static constexpr bool kHasArithmetic =
+      std::is_same_v<T, float> || std::is_same_v<T, double>;
+
  public:
   Array() = default;
   // Elements that hold anything, to be written through mutable_values().
@@ -56,7 +63,17 @@ class Array {
   }
   static Array Full(size_t count, T value) {
     Array array = Uninitialized(count);
-    ps::Fill<T>(array.mutable_values(), value);
+    if constexpr (kHasArithmetic) {
+      ps::Fill<T>(array.mutable_values(), value);
+    } else {
+      std::ranges::fill(array.mutable_values(), value);
+    }
+    return array;
+  }
+  // A copy of elements that lie elsewhere.
+  static Array Of(std::span<const T> values) {
+    Array array = Uninitialized(values.size());
+    std::ranges::copy(values, array.mutable_values().begin());
     return array;
   }
   static Array Zeros(size_t count) { return Full(count, T{0}); }
@@ -70,11 +87,17 @@ class Array {
       count += part.size();
     }
     Array whole = Uninitialized(count);
-    ps::Gather<T>(whole.mutable_values(), pieces);
+    if constexpr (kHasArithmetic) {
+      ps::Gather<T>(whole.mutable_values(), pieces);
+    } else {
+      auto at = whole.mutable_values().begin();
+      for (const auto& piece : pieces) at = std::ranges::copy(piece, at).out;
+    }
     return whole;
   }
   // base + updates[0] + updates[1] + ...: one pass, however many there are.
   static Array Sum(const Array& base, std::span<const Array> updates) {
+    static_assert(kHasArithmetic, "arithmetic is for arrays of float and double");
     std::vector<const T*> pointers;
     for (const Array& update : updates) {
       if (update.size() != base.size()) {
@@ -89,9 +112,24 @@ class Array {
   }
   // a * x + b: one pass.
   static Array ScaleAdd(const Array& x, T a, T b) {
+    static_assert(kHasArithmetic, "arithmetic is for arrays of float and double");
     Array result = Uninitialized(x.size());
     ps::ScaleAdd<T>(result.mutable_values(), x.values(), a, b);
     return result;
+  }
+
+  // One pass and one new array; of more than two at once, Sum makes no array in between.
+  friend Array operator+(const Array& a, const Array& b) { return Sum(a, {&b, 1}); }
+  // In place, while nobody else has this one.
+  Array& operator+=(const Array& other) {
+    static_assert(kHasArithmetic, "arithmetic is for arrays of float and double");
+    if (other.size() != size()) {
+      throw UsageError("a sum of arrays of " + std::to_string(size()) + " and " +
+                       std::to_string(other.size()) + " elements");
+    }
+    const T* const update = other.values().data();
+    ps::AddUpdates<T>(mutable_values(), values(), {&update, 1});
+    return *this;
   }
 
   size_t size() const { return range_.bytes / sizeof(T); }
@@ -108,7 +146,13 @@ class Array {
     return {reinterpret_cast<T*>(data), size()};
   }
   const T& operator[](size_t index) const { return values()[index]; }
-  bool AllEqual(T value) const { return ps::AllEqual<T>(values(), value); }
+  bool AllEqual(T value) const {
+    if constexpr (kHasArithmetic) {
+      return ps::AllEqual<T>(values(), value);
+    } else {
+      return std::ranges::all_of(values(), [&](const T& each) { return each == value; });
+    }
+  }
 
   // A part of it, in the same memory.
   Array Slice(size_t begin, size_t count) const {

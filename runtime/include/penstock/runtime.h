@@ -207,13 +207,7 @@ class TaskCaller {
   explicit TaskCaller(F function) : function_(function) {}
   // What it needs while it runs; a task takes 1 "CPU" unless it says otherwise.
   TaskCaller& SetResource(const std::string& name, double amount) {
-    for (auto& [known, value] : options_.resources) {
-      if (known == name) {
-        value = amount;
-        return *this;
-      }
-    }
-    options_.resources.emplace_back(name, amount);
+    internal::CallOptions::Set(options_.resources, name, amount);
     return *this;
   }
   template <typename... A>
@@ -289,6 +283,13 @@ class ActorCreator {
   // A name to find it by; UsageError at Remote when it is in use.
   ActorCreator& SetName(std::string name) {
     options_.name = std::move(name);
+    return *this;
+  }
+  // What it holds while it lives. Without this, an actor takes 1 "CPU" to be placed and
+  // nothing afterwards.
+  ActorCreator& SetResource(const std::string& name, double amount) {
+    internal::CallOptions::Set(options_.resources, name, amount);
+    internal::CallOptions::Set(options_.kept, name, amount);
     return *this;
   }
   template <typename... A>

@@ -2,13 +2,18 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <fstream>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <penstock/runtime.h>
 
 #include "absl/time/clock.h"
+#include "runtime/channel/channel_layout.h"
 
 namespace penstock {
 namespace {
@@ -37,6 +42,15 @@ class Counter : public Named {
     absl::SleepFor(absl::Milliseconds(ms));
     return value_;
   }
+  // Sends far more than a ring holds, and waits for none of it.
+  int Flood(ActorHandle<Counter> other, int count);
+  int SumOfFlood() {
+    int last = 0;
+    for (const auto& ref : std::exchange(flood_, {})) last = *ref.Get();
+    return last;
+  }
+  // Stray writes: the tails of all channels of this process.
+  int Scribble();
   void Hold(std::vector<ObjectRef<int>> refs) { kept_ = std::move(refs); }
   int SumOfKept() const {
     int sum = 0;
@@ -47,19 +61,47 @@ class Counter : public Named {
  private:
   int value_;
   std::vector<ObjectRef<int>> kept_;
+  std::vector<ObjectRef<int>> flood_;
 };
 Counter* MakeCounter(int start) { return new Counter(start); }
 
 int AddThrough(ActorHandle<Counter> counter, int by);
 
 const auto AddInt = PENSTOCK_FUNC(&Counter::Add, int);
-PENSTOCK_REMOTE(MakeCounter, PENSTOCK_FUNC(&Counter::Add, int),
+PENSTOCK_REMOTE(&Counter::Flood, &Counter::SumOfFlood, &Counter::Scribble, MakeCounter, PENSTOCK_FUNC(&Counter::Add, int),
                 PENSTOCK_FUNC(&Counter::Add, double), &Counter::Value, &Counter::Pid,
                 &Counter::Fails, &Counter::Exits, &Counter::Sleeps, &Counter::Hold,
                 &Counter::SumOfKept, &Named::Name, AddThrough);
 
 int AddThrough(ActorHandle<Counter> counter, int by) {
   return *counter.Task(AddInt).Remote(by).Get();
+}
+
+int Counter::Flood(ActorHandle<Counter> other, int count) {
+  for (int i = 0; i < count; ++i) flood_.push_back(other.Task(AddInt).Remote(1));
+  return count;
+}
+
+int Counter::Scribble() {
+  int hit = 0;
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long long begin = 0;
+    char access[5] = {};
+    if (line.find("penstock-channel") == std::string::npos ||
+        sscanf(line.c_str(), "%llx-%*x %4s", &begin, access) != 2 || access[1] != 'w') {
+      continue;
+    }
+    // Again and again, since what this process sends sets the tail right.
+    std::thread([header = reinterpret_cast<ChannelHeader*>(begin)] {
+      for (;;) {
+        header->tail.store(uint64_t{1} << 40);
+        absl::SleepFor(absl::Microseconds(100));
+      }
+    }).detach();
+    ++hit;
+  }
+  return hit;
 }
 
 class Actors : public testing::Test {
@@ -166,6 +208,52 @@ TEST_F(Actors, ARefThatAnActorKeepsLivesOnWithoutItsMaker) {
     counter.Task(&Counter::Hold).Remote(refs).Get();
   }
   EXPECT_EQ(*counter.Task(&Counter::SumOfKept).Remote().Get(), 42);
+}
+
+TEST_F(Actors, TwoThatFloodEachOtherBothFinish) {
+  constexpr int kCalls = 50'000;
+  const auto a = Actor(MakeCounter).Remote(0), b = Actor(MakeCounter).Remote(0);
+  for (int round = 1; round <= 2; ++round) {
+    const auto from_a = a.Task(&Counter::Flood).Remote(b, kCalls);
+    const auto from_b = b.Task(&Counter::Flood).Remote(a, kCalls);
+    EXPECT_EQ(*from_a.Get(absl::Seconds(100)), kCalls);
+    EXPECT_EQ(*from_b.Get(absl::Seconds(100)), kCalls);
+    EXPECT_EQ(*a.Task(&Counter::SumOfFlood).Remote().Get(absl::Seconds(100)), round * kCalls);
+    EXPECT_EQ(*b.Task(&Counter::SumOfFlood).Remote().Get(absl::Seconds(100)), round * kCalls);
+  }
+}
+
+TEST_F(Actors, OneThatWritesNonsenseIntoItsChannelsCostsItsCallersThatActorOnly) {
+  const auto bystander = Actor(MakeCounter).Remote(1), bad = Actor(MakeCounter).Remote(1);
+  EXPECT_EQ(*bad.Task(&Counter::Value).Remote().Get(), 1);
+  try {
+    bad.Task(&Counter::Scribble).Remote().Get(absl::Seconds(100));
+    for (;;) bad.Task(&Counter::Value).Remote().Get(absl::Seconds(100));
+  } catch (const ActorDied& death) {
+    EXPECT_NE(std::string(death.what()).find("channel"), std::string::npos) << death.what();
+  }
+  EXPECT_THROW(bad.Task(&Counter::Value).Remote().Get(absl::Seconds(100)), ActorDied);
+  EXPECT_EQ(*bystander.Task(&Counter::Value).Remote().Get(absl::Seconds(100)), 1);
+  EXPECT_EQ(*Task(AddThrough).Remote(bystander, 5).Get(absl::Seconds(100)), 6);
+}
+
+TEST_F(Actors, HoldWhatTheyAskForWhileTheyLiveAndOtherwiseNothing) {
+  // Two CPUs, and far more actors that ask for nothing.
+  std::vector<ActorHandle<Counter>> light;
+  for (int i = 0; i < 6; ++i) light.push_back(Actor(MakeCounter).Remote(i));
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(*light[static_cast<size_t>(i)].Task(&Counter::Value).Remote().Get(), i);
+  }
+  const auto heavy = Actor(MakeCounter).SetResource("CPU", 1.5).Remote(7);
+  EXPECT_EQ(*heavy.Task(&Counter::Value).Remote().Get(), 7);
+  const auto waits = Actor(MakeCounter).SetResource("CPU", 1).Remote(8);
+  const auto value = waits.Task(&Counter::Value).Remote();
+  EXPECT_THROW(value.Get(absl::Milliseconds(200)), GetTimeout) << "half a CPU is left";
+  heavy.Kill();
+  EXPECT_EQ(*value.Get(absl::Seconds(100)), 8);
+  EXPECT_THROW(Actor(MakeCounter).SetResource("CPU", 64).Remote(1).Task(&Counter::Value)
+                   .Remote().Get(absl::Seconds(100)), Error);
+  waits.Kill();
 }
 
 }  // namespace

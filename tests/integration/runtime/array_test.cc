@@ -178,5 +178,24 @@ TEST_F(Arrays, SynchronousRoundsMakeOneVersionEachOfAllUpdates) {
   EXPECT_TRUE(server.Contiguous().AllEqual(expected)) << "all of a round or nothing";
 }
 
+TEST_F(Arrays, AReaderOfAnOldVersionIsUndisturbedAndUpdatesAreFused) {
+  constexpr uint64_t kCount = 10'000;
+  const auto shard = Actor(MakeParameterShard).Remote(kCount, 1.0);
+  const auto old = shard.Task(&ParameterShard::GetParameters).Remote().Get();
+  for (int i = 0; i < 3; ++i) {
+    shard.Task(&ParameterShard::Update).Remote(Doubles::Full(kCount, 10)).Get();
+  }
+  const auto now = shard.Task(&ParameterShard::GetParameters).Remote().Get();
+  EXPECT_TRUE(old->AllEqual(1));
+  EXPECT_TRUE(now->AllEqual(31));
+  EXPECT_NE(old->values().data(), now->values().data());
+  EXPECT_EQ(*shard.Task(&ParameterShard::Updates).Remote().Get(), 3u);
+  EXPECT_EQ(*shard.Task(&ParameterShard::Versions).Remote().Get(), 1u) << "three in one pass";
+  EXPECT_THROW(shard.Task(&ParameterShard::Update).Remote(Doubles::Ones(kCount + 1)).Get(),
+               TaskFailed);
+  EXPECT_EQ(shard.Task(&ParameterShard::GetParameters).Remote().Get()->values().data(),
+            now->values().data()) << "without an update no new version, and no copy";
+}
+
 }  // namespace
 }  // namespace penstock

@@ -41,7 +41,18 @@ using Amounts = std::vector<std::pair<std::string, double>>;
 
 struct CallOptions {
   Amounts resources = {{"CPU", 1}};
+  Amounts kept;      // an actor's, of those above, while it lives
   std::string name;  // an actor's
+
+  static void Set(Amounts& amounts, const std::string& name, double amount) {
+    for (auto& [known, value] : amounts) {
+      if (known == name) {
+        value = amount;
+        return;
+      }
+    }
+    amounts.emplace_back(name, amount);
+  }
 };
 
 // Collects the refs that are packed while it lives; they are kept until the call is over.

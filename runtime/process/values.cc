@@ -137,8 +137,8 @@ std::string Process::PackRef(const ResultPtr& result) {
   if (result == nullptr) throw UsageError("an ObjectRef that stands for nothing cannot be sent");
   CheckIsOurs(result->id);
   scope->Add(result);
-  RememberOwn(result);
   Lock lock(mutex_);
+  RememberOwn(result);
   if (result->state != Result::State::kBorrowed && !result->in_store) {
     result->wanted_in_store = true;
     if (result->state != Result::State::kPending) {

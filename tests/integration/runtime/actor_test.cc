@@ -68,7 +68,8 @@ Counter* MakeCounter(int start) { return new Counter(start); }
 int AddThrough(ActorHandle<Counter> counter, int by);
 
 const auto AddInt = PENSTOCK_FUNC(&Counter::Add, int);
-PENSTOCK_REMOTE(&Counter::Flood, &Counter::SumOfFlood, &Counter::Scribble, MakeCounter, PENSTOCK_FUNC(&Counter::Add, int),
+PENSTOCK_REMOTE(&Counter::Flood, &Counter::SumOfFlood, &Counter::Scribble);
+PENSTOCK_REMOTE(MakeCounter, PENSTOCK_FUNC(&Counter::Add, int),
                 PENSTOCK_FUNC(&Counter::Add, double), &Counter::Value, &Counter::Pid,
                 &Counter::Fails, &Counter::Exits, &Counter::Sleeps, &Counter::Hold,
                 &Counter::SumOfKept, &Named::Name, AddThrough);

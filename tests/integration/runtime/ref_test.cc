@@ -69,8 +69,8 @@ int64_t SumOfNumbers(Array<int64_t> numbers) {
   for (const int64_t number : numbers.values()) sum += number;
   return sum;
 }
-PENSTOCK_REMOTE(MakeAdder, &Adder::Add, Later, Open, MakeBundle, Back, Size, SizeOfFirst, Same, Half, Middle,
-                SumOfNumbers);
+PENSTOCK_REMOTE(MakeAdder, &Adder::Add, Later, Open, MakeBundle, Back, Size, SizeOfFirst,
+                Same, Half, Middle, SumOfNumbers);
 
 class Refs : public testing::Test {
  protected:

@@ -55,12 +55,13 @@ int main(int argc, char** argv) try {
     running.push_back(penstock::Task(Work).Remote(server, iterations));
   }
   const double expected = double(workers) * iterations;
-  for (double next = 0; next <= expected;) {  // 20 lines, one for each 5 percent
-    const bool done = penstock::Wait(running, workers, absl::Milliseconds(5)).unready.empty();
+  double next = 0;  // a line at every twentieth of the way
+  for (bool done = false; !done;) {
+    done = penstock::Wait(running, workers, absl::Milliseconds(5)).unready.empty();
     const double first = server.Task(&ParameterServer::GetParameters).Remote().Get()->front();
     if (first < next && !done) continue;
     std::printf("the first parameter is %g of %g\n", first, expected);
-    next = done ? expected + 1 : first + expected / 20;
+    next = first + expected / 20;
   }
   for (const auto& ref : running) ref.Get();  // throws what the worker threw
 
@@ -68,6 +69,7 @@ int main(int argc, char** argv) try {
   const bool right = std::ranges::count(*last, expected) == dim;
   std::printf(right ? "every one of %d parameters is %g, the number of updates\n"
                     : "WRONG: not every one of %d parameters is %g\n", dim, expected);
+  penstock::Shutdown();
   return right ? 0 : 1;
 } catch (const penstock::Error& error) {
   std::fprintf(stderr, "parameter-server: %s\n", error.what());

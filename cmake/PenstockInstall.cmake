@@ -1,5 +1,5 @@
 # What `cmake --install` puts where, so that another project can say
-# find_package(Penstock) and link Penstock::client.
+# find_package(Penstock) and link Penstock::client or Penstock::runtime.
 include(CMakePackageConfigHelpers)
 
 # The modules that a target links, directly or not, and itself.
@@ -18,6 +18,7 @@ endfunction()
 
 set(PENSTOCK_INSTALLED_MODULES "")
 penstock_modules_of(penstock_client PENSTOCK_INSTALLED_MODULES)
+penstock_modules_of(penstock_runtime PENSTOCK_INSTALLED_MODULES)
 foreach(module IN LISTS PENSTOCK_INSTALLED_MODULES)
   string(REGEX REPLACE "^penstock_" "" short ${module})
   set_target_properties(${module} PROPERTIES EXPORT_NAME ${short})
@@ -31,7 +32,7 @@ set(PENSTOCK_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/Penstock)
 install(TARGETS ${PENSTOCK_INSTALLED_MODULES} EXPORT PenstockTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT PenstockTargets NAMESPACE Penstock:: DESTINATION ${PENSTOCK_CMAKE_DIR})
-install(DIRECTORY client/include/penstock store/base/include/penstock
+install(DIRECTORY client/include/penstock store/base/include/penstock runtime/include/penstock
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(TARGETS penstockd penstock penstock-bench
         RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -1,79 +1,79 @@
 // The sharded parameter server: actors hold shards of a vector of float64; workers get all
-// of it, make an update, and send each shard its piece.
-//
-//   sharded-parameter-server [--params 12500000] [--shards 2] [--workers 4]
-//                            [--iterations 5] [--gather views|contiguous]
+// of it, make an update, and each shard is sent its piece.
+//   sharded-parameter-server [--params 12500000] [--shards 2] [--workers 4] [--iterations 5]
+//                            [--gather views|contiguous] [--mode async|sync]
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <string>
-
+#include <vector>
 #include <penstock/parameter_server.h>
-#include <penstock/runtime.h>
 
-using penstock::Array;
-using penstock::ParameterServer;
+using penstock::Array, penstock::ObjectRef, penstock::ParameterServer, penstock::Task;
 
-// A worker: so many rounds, each with an update of ones written anew.
-int Work(ParameterServer server, uint64_t params, int iterations, bool contiguous) {
-  for (int i = 0; i < iterations; ++i) {
-    if (contiguous) {
-      server.Contiguous();
-    } else {
-      server.Views();
-    }
-    server.Update(Array<double>::Ones(params));
-  }
-  server.Views();  // each shard has taken what this worker sent
+// A worker's part of one iteration: all parameters in; an update of ones, written anew, out.
+Array<double> Compute(const ParameterServer& server, uint64_t params, bool whole) {
+  whole ? void(server.Contiguous()) : void(server.Views());
+  return Array<double>::Ones(params);
+}
+// Asynchronous: every worker goes at its own pace.
+int Work(ParameterServer server, uint64_t params, bool whole, int iterations) {
+  for (int i = 0; i < iterations; ++i) server.Update(Compute(server, params, whole));
+  server.Flush();  // the shards have all that was sent
   return iterations;
 }
-PENSTOCK_REMOTE(Work);
+PENSTOCK_REMOTE(Compute, Work);
 
-int main(int argc, char** argv) {
-  penstock::Config config;
+void RunAsync(ParameterServer& server, uint64_t params, bool whole, int workers, int n) {
+  std::vector<ObjectRef<int>> refs;
+  for (int i = 0; i < workers; ++i) refs.push_back(Task(Work).Remote(server, params, whole, n));
+  for (int i = 0; i < workers; ++i) {
+    refs[i].Get();  // throws what the worker threw
+    std::printf("worker %d of %d is done\n", i + 1, workers);
+  }
+}
+// Synchronous: in each round the shards take the updates of all workers together.
+void RunSync(ParameterServer& server, uint64_t params, bool whole, int workers, int n) {
+  for (int round = 1; round <= n; ++round) {
+    std::vector<ObjectRef<Array<double>>> refs;
+    for (int i = 0; i < workers; ++i) refs.push_back(Task(Compute).Remote(server, params, whole));
+    server.UpdateTogether(refs);
+    std::printf("round %d of %d is done\n", round, n);
+  }
+}
+
+int main(int argc, char** argv) try {
   uint64_t params = 12'500'000;
   int shards = 2, workers = 4, iterations = 5;
-  std::string gather = "views";
+  std::string gather = "views", mode = "async";
   CLI::App app{"A sharded parameter server on this machine"};
-  app.add_option("--params", params, "parameters, 8 bytes each")->capture_default_str();
-  app.add_option("--shards", shards, "actors that hold them")->capture_default_str();
-  app.add_option("--workers", workers, "tasks that update them")->capture_default_str();
-  app.add_option("--iterations", iterations, "rounds of each worker")->capture_default_str();
-  app.add_option("--gather", gather, "views or contiguous")
-      ->check(CLI::IsMember({"views", "contiguous"}))
-      ->capture_default_str();
+  app.option_defaults()->always_capture_default();
+  app.add_option("--params", params, "8 bytes each")->check(CLI::Range(1, 1'000'000'000));
+  app.add_option("--shards", shards, "actors that hold them")->check(CLI::Range(1, 256));
+  app.add_option("--workers", workers, "tasks that update them")->check(CLI::Range(1, 256));
+  app.add_option("--iterations", iterations, "of each worker")->check(CLI::Range(1, 1'000'000));
+  app.add_option("--gather", gather)->check(CLI::IsMember({"views", "contiguous"}));
+  app.add_option("--mode", mode)->check(CLI::IsMember({"async", "sync"}));
   CLI11_PARSE(app, argc, argv);
-  // As many as the workers, so that all of them run, on however many cores.
-  config.num_cpus = static_cast<uint32_t>(workers);
-  penstock::Init(config, argc, argv);  // a worker serves in here, and does not return
-
-  const bool contiguous = gather == "contiguous";
-  const ParameterServer server(params, static_cast<uint32_t>(shards));
+  // All workers run, on however many cores. In a worker Init serves and does not return.
+  penstock::Init({.num_cpus = uint32_t(workers), .max_workers = uint32_t(workers + shards)});
+  ParameterServer server(params, uint32_t(shards));
+  const auto run = mode == "sync" ? RunSync : RunAsync;
   std::printf("self-check: one worker, one iteration\n");
-  int expected = *penstock::Task(Work).Remote(server, params, 1, contiguous).Get();
-
+  run(server, params, gather == "contiguous", 1, 1);
+  bool right = true;
+  for (const auto& view : server.Views()) right = right && view.AllEqual(1);
   const auto start = std::chrono::steady_clock::now();
-  std::vector<penstock::ObjectRef<int>> running;
-  for (int i = 0; i < workers; ++i) {
-    running.push_back(penstock::Task(Work).Remote(server, params, iterations, contiguous));
-  }
-  while (!running.empty()) {
-    auto waited = penstock::Wait(running, 1);
-    for (const auto& ref : waited.ready) expected += *ref.Get();
-    running = std::move(waited.unready);
-    std::printf("%d of %d workers are done\n", workers - static_cast<int>(running.size()),
-                workers);
-  }
-  const auto views = server.Views();
+  run(server, params, gather == "contiguous", workers, iterations);
+  const auto views = server.Views();  // every update is in them
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  for (const auto& view : views) {
-    if (!view.AllEqual(expected)) {
-      std::printf("WRONG: not every parameter is %d\n", expected);
-      return 1;
-    }
-  }
-  std::printf("every one of %zu parameters is %d, the number of updates\n", size_t{params},
-              expected);
+  const int expected = 1 + workers * iterations;
+  for (const auto& view : views) right = right && view.AllEqual(expected);
+  std::printf(right ? "every one of %zu parameters is %d, the number of updates\n"
+                    : "WRONG: not every one of %zu parameters is %d\n", params, expected);
   std::printf("This took %.3f seconds.\n", took.count());
-  penstock::Shutdown();
+  return right ? 0 : 1;
+} catch (const penstock::Error& error) {
+  std::fprintf(stderr, "sharded-parameter-server: %s\n", error.what());
+  return 2;
 }

@@ -1,11 +1,26 @@
 #!/usr/bin/env bash
-# The program in README.md is tests/consumer/main.cc, to the letter; run.sh builds and
-# runs that one. Repair: copy the one that is right over the other.
+# The programs in README.md are tests/consumer/main.cc and tasks.cc, to the letter, in this
+# order; run.sh builds and runs those. Repair: copy the one that is right over the other.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-fence='```'
-if ! diff <(sed -n "/^${fence}cpp\$/,/^${fence}\$/p" README.md | sed '1d;$d') \
-          tests/consumer/main.cc; then
-  echo "FAILED: README.md (<) and tests/consumer/main.cc (>) differ as shown" >&2
+
+# program NUMBER: the block of C++ in README.md that is the first, the second, ...
+program() {
+  awk -v wanted="$1" '
+    /^```cpp$/ { inside = 1; ++number; next }
+    /^```$/ { inside = 0 }
+    inside && number == wanted' README.md
+}
+
+number=0
+for source in main.cc tasks.cc; do
+  number=$((number + 1))
+  if ! diff <(program $number) "tests/consumer/$source"; then
+    echo "FAILED: README.md (<) and tests/consumer/$source (>) differ as shown" >&2
+    exit 1
+  fi
+done
+if [[ -n "$(program $((number + 1)))" ]]; then
+  echo "FAILED: README.md has a program that nobody builds" >&2
   exit 1
 fi

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs a build into a temporary prefix, builds the consumer project against it as a
-# stranger would, and runs it against the installed penstockd.
+# stranger would, and runs its two programs: `consumer` beside the installed penstockd, and
+# `tasks`, which finds that penstockd in PATH and starts it.
 #
 #   tests/consumer/run.sh BUILD_DIR   (ctest does; everything must be built)
 set -euo pipefail
@@ -9,6 +10,7 @@ build=$(cd "${1:?usage: tests/consumer/run.sh BUILD_DIR}" && pwd)
 source=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d /tmp/penstock-consumer.XXXXXX)
 export PENSTOCK_DIR=$work/store
+unset PENSTOCK_DAEMON  # the installed one is meant
 daemon=""
 
 # SIGTERM, and SIGKILL to what is still there after 10 s; its exit status in any case.
@@ -71,5 +73,11 @@ said=$(timeout 60 "$work/consumer/build/consumer") ||
 [[ "$said" =~ ^object\ [0-9a-f]{48}\ ends\ with\ 999999$ ]] ||
   fail "the consumer should say 'object ID ends with 999999' and said: $said"
 
+tasks_said=$(PATH=$work/usr/bin:$PATH timeout 60 "$work/consumer/build/tasks" 2>&1) ||
+  fail "the exit status of tasks is $?: $tasks_said"
+[[ "$tasks_said" == "the sum is 1e+06, the total 3" ]] ||
+  fail "tasks should say 'the sum is 1e+06, the total 3' and said: $tasks_said"
+
 stop_daemon || fail "penstockd's exit status after SIGTERM is $?" "$work/daemon.log"
 echo "The consumer said: $said"
+echo "The tasks said: $tasks_said"

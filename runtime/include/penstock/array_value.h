@@ -26,8 +26,7 @@
 #include <msgpack.hpp>
 #include <penstock/array.h>
 #include <penstock/errors.h>
-
-#include "runtime/ps/kernels.h"
+#include <penstock/internal/kernels.h>
 
 namespace penstock {
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <barrier>
 #include <cstring>
-#include <string>
 #include <thread>
 #include <utility>
 
@@ -30,14 +29,14 @@ void CachedCopy(std::byte* destination, const std::byte* source, size_t bytes) {
   std::memcpy(destination, source, bytes);
 }
 
+}  // namespace
+
 std::string NameOf(PsTraffic traffic) {
   const char* const kind = traffic == PsTraffic::kViews        ? "views"
                            : traffic == PsTraffic::kContiguous ? "contiguous"
                                                                : "views_read";
   return fmt::format("ps_{}_floor_s", kind);
 }
-
-}  // namespace
 
 // The cached SSE2 kernels are what a compiler makes of a plain loop.
 struct PsFloor::Way {

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -33,6 +34,9 @@ namespace penstock::bench {
 enum class PsTraffic { kViews, kContiguous, kViewsRead };
 inline constexpr PsTraffic kPsTraffics[] = {PsTraffic::kViews, PsTraffic::kContiguous,
                                             PsTraffic::kViewsRead};
+
+// ps_views_floor_s, ps_contiguous_floor_s or ps_views_read_floor_s.
+std::string NameOf(PsTraffic traffic);
 
 // The reference workload of DESIGN section 8.
 struct PsWorkload {
@@ -61,8 +65,7 @@ class PsFloor {
   // same values. Errors: a thread could not be placed.
   absl::StatusOr<double> TakeSample(PsTraffic traffic, Verification& verification);
 
-  // ps_views_floor_s, ps_contiguous_floor_s or ps_views_read_floor_s; outlived by the floor
-  // and by `verification`.
+  // Called NameOf(traffic); outlived by the floor and by `verification`.
   Series AsSeries(PsTraffic traffic, Verification& verification);
   bool is_huge() const;
 

@@ -48,6 +48,8 @@ PsWay PlainActorsWay(std::string name, const PsWorkload& workload, bool contiguo
 
 AsynchronousJob::AsynchronousJob(PsWay way, Verification& verification)
     : way_(std::move(way)), verification_(verification) {
+  // Only calls of this process are sure to come after the factories, which it called too.
+  way_.views();
   expected_ += *way_.start_worker(1).Get();
   Check();
 }

@@ -15,7 +15,7 @@ struct RunOptions {
   // ps: the table over shards and workers instead of the rows.
   bool table = false;
   // floor: the names of those to measure; empty for all.
-  std::vector<std::string> only;
+  std::vector<std::string> only = {};
 };
 
 }  // namespace penstock::bench

@@ -56,7 +56,8 @@ absl::Status RunParameterServer(const RunOptions& options, Report& report) {
     workload.bytes /= 10;
     report.AddNote("quick: the ps_ floors are of a tenth of the reference workload's bytes");
   }
-  PENSTOCK_ASSIGN_OR_RETURN(const auto floor, PsFloor::Create(workload, AllowedCpus()));
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const auto floor, PsFloor::Create(workload, AllowedCpus(), options.quick ? 1 : kPsTrials));
   report.host.pages = PagesName(floor->is_huge());
   for (const PsTraffic traffic : wanted) {
     PENSTOCK_RETURN_IF_ERROR(

@@ -1,5 +1,7 @@
 // penstock-bench ps: the sharded parameter server against its own traffic as plain loops.
+#include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "bench/penstock-bench/runtime_functions.h"
 #include "bench/penstock-bench/subcommands.h"
 #include "store/base/errors.h"
+#include "store/base/units.h"
 
 namespace penstock::bench {
 namespace {
@@ -87,12 +90,13 @@ absl::Status MeasureWarm(const PsWorkload& workload, const Config& config,
 
 absl::Status Measure(const RunOptions& options, Report& report) {
   PsWorkload workload;
+  Config config;
   if (options.quick) {
     workload.bytes = 8'000'000;
+    config.memory = kGiB;  // less to make before it is settled
     report.AddNote("quick: 8 MB of parameters instead of 100");
   }
-  if (options.table) return MeasurePsTable(workload, options, report);
-  Config config;
+  if (options.table) return MeasurePsTable(workload, config, options, report);
   config.num_cpus = workload.workers;  // all of them run, on however many cores
   PENSTOCK_RETURN_IF_ERROR(MeasureFirst(workload, config, options, report));
   return MeasureWarm(workload, config, options, report);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -47,8 +48,8 @@ std::string Line(const std::string& head, const std::vector<std::string>& fields
 
 }  // namespace
 
-absl::Status MeasurePsTable(const PsWorkload& workload, const RunOptions& options,
-                            Report& report) {
+absl::Status MeasurePsTable(const PsWorkload& workload, Config config,
+                            const RunOptions& options, Report& report) {
   report.host.pages = "those of the store";
   std::vector<std::string> heads, rules;
   for (const uint32_t workers : kNumbers) {
@@ -56,7 +57,6 @@ absl::Status MeasurePsTable(const PsWorkload& workload, const RunOptions& option
     rules.push_back("---:");
   }
   report.grid = Line("shards", heads) + Line("---:", rules);
-  Config config;
   config.num_cpus = kMostWorkers;  // all of them run, on however many cores
   for (const uint32_t shards : kNumbers) {
     // A cluster for each line: no actors of the line before.

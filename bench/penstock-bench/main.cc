@@ -94,8 +94,7 @@ int main(int argc, char** argv) {
       "1, 2, 4 and 8 shards by 1, 2, 4 and 8 workers instead of the rows");
   app.get_subcommand("floor")->add_option(
       "--only", options.only,
-      "measure this floor alone (may be repeated); with --quick in a second or two, of the\n"
-      "full size");
+      "this floor alone (may be repeated); the ps_ ones of full size even with --quick");
   penstock::bench::FirstTouchOptions first_touch;
   CLI::App* fresh = app.add_subcommand(penstock::bench::kFirstTouchCommand)->group("");
   fresh->add_option("--dir", first_touch.dir)->required();

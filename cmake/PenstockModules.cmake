@@ -26,8 +26,11 @@ set(PENSTOCK_HEAVY_HEADERS
   <vector> <absl/container/flat_hash_map.h> <absl/status/status.h> <absl/status/statusor.h>
   <absl/time/time.h> <fmt/format.h>)
 set(CMAKE_PCH_WARN_INVALID OFF)  # where it does not fit, the headers are parsed as ever
-file(WRITE ${PROJECT_BINARY_DIR}/generated/heavy_headers.cc "// Carries the headers.\n")
-file(WRITE ${PROJECT_BINARY_DIR}/generated/heavy_headers_main.cc "int main() {}\n")
+# CONFIGURE: written only when it differs, so that a second build has nothing to do.
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/heavy_headers.cc
+     CONTENT "// Carries the headers.\n")
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/heavy_headers_main.cc
+     CONTENT "int main() {}\n")
 add_library(penstock_library_headers STATIC ${PROJECT_BINARY_DIR}/generated/heavy_headers.cc)
 add_executable(penstock_program_headers
   ${PROJECT_BINARY_DIR}/generated/heavy_headers_main.cc)

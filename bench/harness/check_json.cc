@@ -1,10 +1,13 @@
 // Reads the JSON of one penstock-bench run from standard input and says what is wrong with
-// it: for the smoke tests. Exit status 0 when all is as DESIGN section 15 has it.
+// it: for the smoke tests. Exit status 0 when all is as DESIGN section 15 has it, and the
+// results are the named ones, if any are named.
 //
-//   penstock-bench floor --quick --json | bench-check-json floor
+//   penstock-bench ps --quick --json | bench-check-json ps [ps_views_s ...]
+#include <algorithm>
 #include <iostream>
 #include <iterator>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -58,7 +61,18 @@ std::string WrongResult(const Json& result, const Json& floors) {
   return "";
 }
 
-std::string WrongReport(const Json& report, const std::string& bench) {
+// `wanted`: the names of all results, in any order; empty when they do not matter.
+std::string WrongNames(const Json& results, std::vector<std::string> wanted) {
+  std::vector<std::string> names;
+  for (const Json& result : results) names.push_back(result["name"].get<std::string>());
+  std::sort(names.begin(), names.end());
+  std::sort(wanted.begin(), wanted.end());
+  if (wanted.empty() || names == wanted) return "";
+  return "the results are " + Json(names).dump() + " instead of " + Json(wanted).dump();
+}
+
+std::string WrongReport(const Json& report, const std::string& bench,
+                        const std::vector<std::string>& wanted) {
   if (!report.is_object() || report.value("schema", 0) != 1) return "no object of schema 1";
   if (report.value("bench", "") != bench) return "bench is not " + bench;
   if (!report.contains("host") || !report.contains("floor") || !report.contains("results")) {
@@ -71,6 +85,8 @@ std::string WrongReport(const Json& report, const std::string& bench) {
     wrong = WrongResult(result, report["floor"]);
     if (!wrong.empty()) return wrong;
   }
+  wrong = WrongNames(report["results"], wanted);
+  if (!wrong.empty()) return wrong;
   if (report.value("verified", false) != true) return "not verified";
   return "";
 }
@@ -78,14 +94,15 @@ std::string WrongReport(const Json& report, const std::string& bench) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::cerr << "usage: bench-check-json BENCH < report.json\n";
+  if (argc < 2) {
+    std::cerr << "usage: bench-check-json BENCH [RESULT ...] < report.json\n";
     return 2;
   }
   const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
   const Json report = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const std::string wrong =
-      report.is_discarded() ? "not one JSON object and nothing else" : WrongReport(report, argv[1]);
+  const std::string wrong = report.is_discarded()
+                                ? "not one JSON object and nothing else"
+                                : WrongReport(report, argv[1], {argv + 2, argv + argc});
   if (wrong.empty()) return 0;
   std::cerr << "bench-check-json: " << wrong << "\n" << text << "\n";
   return 1;

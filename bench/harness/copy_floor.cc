@@ -37,6 +37,8 @@ const CopySize& CopySizeOf(std::string_view label) {
   return kCopySizes[0];
 }
 
+std::string NameOf(const CopySize& size) { return fmt::format("copy_{}_gbps", size.label); }
+
 absl::StatusOr<std::unique_ptr<CopyFloor>> CopyFloor::Create(const CopySize& size,
                                                              std::byte* source) {
   std::unique_ptr<CopyFloor> floor(new CopyFloor(size, source));
@@ -92,7 +94,7 @@ void CopyFloor::PickBest() {
 
 Series CopyFloor::AsSeries(Verification& verification) {
   Series series;
-  series.name = fmt::format("copy_{}_gbps", size_.label);
+  series.name = NameOf(size_);
   series.unit = "GB/s";
   series.kind = Kind::kRate;
   series.more["way"] = best_.name;

@@ -33,6 +33,7 @@ inline constexpr CopySize kCopySizes[] = {
     {"100MB", 100'000'000, 4, 1, 1},
 };
 const CopySize& CopySizeOf(std::string_view label);
+std::string NameOf(const CopySize& size);  // copy_<label>_gbps
 
 class CopyFloor {
  public:
@@ -41,7 +42,7 @@ class CopyFloor {
   static absl::StatusOr<std::unique_ptr<CopyFloor>> Create(const CopySize& size,
                                                            std::byte* source);
 
-  // copy_<label>_gbps; every copy is compared afterwards, outside of the time taken.
+  // Called NameOf(size); every copy is compared afterwards, outside of the time taken.
   Series AsSeries(Verification& verification);
   bool is_huge() const { return area_.is_huge(); }
   uint64_t rotation_bytes() const { return size_.slots * size_.bytes; }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <barrier>
 #include <cstring>
-#include <string>
 #include <thread>
 #include <utility>
 
@@ -23,12 +22,13 @@ namespace {
 
 constexpr uint32_t kVersions = 3;
 constexpr double kLearningRate = 1e-3;
-constexpr int kTrials = 3;
 constexpr uint32_t kTrialIterations = 2;
 
 void CachedCopy(std::byte* destination, const std::byte* source, size_t bytes) {
   std::memcpy(destination, source, bytes);
 }
+
+}  // namespace
 
 std::string NameOf(PsTraffic traffic) {
   const char* const kind = traffic == PsTraffic::kViews        ? "views"
@@ -36,8 +36,6 @@ std::string NameOf(PsTraffic traffic) {
                                                                : "views_read";
   return fmt::format("ps_{}_floor_s", kind);
 }
-
-}  // namespace
 
 // The cached SSE2 kernels are what a compiler makes of a plain loop.
 struct PsFloor::Way {
@@ -72,9 +70,17 @@ class PsFloor::Share {
                                                        size_t elements) {
     std::unique_ptr<Share> share(new Share(workload.workers, elements));
     PENSTOCK_ASSIGN_OR_RETURN(
-        share->area_, CopyArea::Create("ps-floor", (kVersions + 2 * uint64_t{workload.workers}) *
+        share->area_, CopyArea::Create("ps-floor", (kVersions + uint64_t{workload.workers}) *
                                                        share->stride_bytes_));
     return share;
+  }
+
+  // Only the contiguous traffic needs this memory: making it takes time.
+  absl::Status MakeContiguous() {
+    if (contiguous_.data() != nullptr) return absl::OkStatus();
+    PENSTOCK_ASSIGN_OR_RETURN(contiguous_,
+                              CopyArea::Create("ps-contiguous", workers_ * stride_bytes_));
+    return absl::OkStatus();
   }
 
   void Prepare(const Order& order) {
@@ -121,19 +127,21 @@ class PsFloor::Share {
     return {};
   }
 
-  bool is_huge() const { return area_.is_huge(); }
+  bool is_huge() const {
+    return area_.is_huge() && (contiguous_.data() == nullptr || contiguous_.is_huge());
+  }
 
  private:
   Share(uint32_t workers, size_t elements)
       : workers_(workers), elements_(elements),
         stride_bytes_(RoundUp(elements * sizeof(double), 4 * kKiB)) {}
 
-  double* Slot(uint64_t number) const {
-    return reinterpret_cast<double*>(area_.data() + number * stride_bytes_);
+  double* Slot(const CopyArea& area, uint64_t number) const {
+    return reinterpret_cast<double*>(area.data() + number * stride_bytes_);
   }
-  double* Version(uint32_t i) const { return Slot(i % kVersions); }
-  double* Update(uint32_t i) const { return Slot(kVersions + i % workers_); }
-  double* Contiguous(uint32_t i) const { return Slot(kVersions + workers_ + i % workers_); }
+  double* Version(uint32_t i) const { return Slot(area_, i % kVersions); }
+  double* Update(uint32_t i) const { return Slot(area_, kVersions + i % workers_); }
+  double* Contiguous(uint32_t i) const { return Slot(contiguous_, i % workers_); }
   bool Holds(const double* values, double x) const {
     return ps::AllEqual(std::span(values, elements_), x);
   }
@@ -141,11 +149,12 @@ class PsFloor::Share {
   uint32_t workers_;
   size_t elements_;
   uint64_t stride_bytes_;  // blocks of the store begin at multiples of 4 KiB too
-  CopyArea area_;
+  CopyArea area_;        // versions and updates
+  CopyArea contiguous_;  // made when they are wanted
 };
 
-PsFloor::PsFloor(const PsWorkload& workload, std::vector<int> cpus)
-    : workload_(workload), cpus_(std::move(cpus)), ways_(AllWays()) {}
+PsFloor::PsFloor(const PsWorkload& workload, std::vector<int> cpus, int trials)
+    : workload_(workload), cpus_(std::move(cpus)), trials_(trials), ways_(AllWays()) {}
 PsFloor::~PsFloor() = default;
 
 std::vector<PsFloor::Way> PsFloor::AllWays() {
@@ -159,7 +168,7 @@ std::vector<PsFloor::Way> PsFloor::AllWays() {
 }
 
 absl::StatusOr<std::unique_ptr<PsFloor>> PsFloor::Create(const PsWorkload& workload,
-                                                         std::vector<int> cpus) {
+                                                         std::vector<int> cpus, int trials) {
   const uint64_t elements = workload.bytes / sizeof(double);
   cpus.resize(std::min<size_t>(cpus.size(), workload.workers + workload.shards));
   if (workload.bytes % sizeof(double) != 0 || workload.workers == 0 || cpus.empty() ||
@@ -168,7 +177,7 @@ absl::StatusOr<std::unique_ptr<PsFloor>> PsFloor::Create(const PsWorkload& workl
         fmt::format("no floor for {} bytes of float64, {} workers and {} cpus", workload.bytes,
                     workload.workers, cpus.size()));
   }
-  std::unique_ptr<PsFloor> floor(new PsFloor(workload, std::move(cpus)));
+  std::unique_ptr<PsFloor> floor(new PsFloor(workload, std::move(cpus), trials));
   const size_t threads = floor->cpus_.size();
   for (size_t i = 0; i < threads; ++i) {
     const size_t share = elements / threads + (i < elements % threads ? 1 : 0);
@@ -227,7 +236,7 @@ absl::StatusOr<const PsFloor::Way*> PsFloor::BestWay(PsTraffic traffic,
   if (best != nullptr) return best;
   // Alternating, so that a slow second of the machine hits all of them.
   std::vector<std::vector<double>> seen(ways_.size());
-  for (int trial = 0; trial < kTrials; ++trial) {
+  for (int trial = 0; trial < trials_; ++trial) {
     for (size_t i = 0; i < ways_.size(); ++i) {
       PENSTOCK_ASSIGN_OR_RETURN(const double seconds,
                                 RunAll(traffic, ways_[i], kTrialIterations, verification));
@@ -243,6 +252,9 @@ absl::StatusOr<const PsFloor::Way*> PsFloor::BestWay(PsTraffic traffic,
 }
 
 absl::StatusOr<double> PsFloor::TakeSample(PsTraffic traffic, Verification& verification) {
+  if (traffic == PsTraffic::kContiguous) {
+    for (const auto& share : shares_) PENSTOCK_RETURN_IF_ERROR(share->MakeContiguous());
+  }
   PENSTOCK_ASSIGN_OR_RETURN(const Way* const way, BestWay(traffic, verification));
   return RunAll(traffic, *way, workload_.workers * workload_.iterations, verification);
 }

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,6 +35,9 @@ enum class PsTraffic { kViews, kContiguous, kViewsRead };
 inline constexpr PsTraffic kPsTraffics[] = {PsTraffic::kViews, PsTraffic::kContiguous,
                                             PsTraffic::kViewsRead};
 
+// ps_views_floor_s, ps_contiguous_floor_s or ps_views_read_floor_s.
+std::string NameOf(PsTraffic traffic);
+
 // The reference workload of DESIGN section 8.
 struct PsWorkload {
   uint64_t bytes = 100'000'000;  // of float64 parameters, all shards together
@@ -42,14 +46,18 @@ struct PsWorkload {
   uint32_t iterations = 5;  // of each worker
 };
 
+inline constexpr int kPsTrials = 3;
+
 // Thread safety: one thread at a time; a sample runs on threads of its own.
 class PsFloor {
  public:
   // One thread on each of the first `cpus`, of at most as many as there are workers and
-  // shards. Errors: ResourceExhausted (11 x workload.bytes of memory), InvalidArgument.
-  // Cost: one to three seconds for the reference workload.
+  // shards. `trials`: how often each way to do a traffic is tried before its first sample.
+  // Errors: ResourceExhausted (with 4 workers 7 x workload.bytes of memory),
+  // InvalidArgument. Cost: a second or two for the reference workload.
   static absl::StatusOr<std::unique_ptr<PsFloor>> Create(const PsWorkload& workload,
-                                                         std::vector<int> cpus);
+                                                         std::vector<int> cpus,
+                                                         int trials = kPsTrials);
   ~PsFloor();
   PsFloor(const PsFloor&) = delete;
   PsFloor& operator=(const PsFloor&) = delete;
@@ -58,11 +66,11 @@ class PsFloor {
   // done in the best way for this traffic (sought before the first sample: a second or
   // two). Afterwards every byte of the last version, of the updates and of the contiguous
   // arrays is compared, and what differs is told to `verification`; no two samples have the
-  // same values. Errors: a thread could not be placed.
+  // same values. Errors: a thread could not be placed; ResourceExhausted (the first
+  // contiguous sample takes memory for the contiguous arrays, one for each worker).
   absl::StatusOr<double> TakeSample(PsTraffic traffic, Verification& verification);
 
-  // ps_views_floor_s, ps_contiguous_floor_s or ps_views_read_floor_s; outlived by the floor
-  // and by `verification`.
+  // Called NameOf(traffic); outlived by the floor and by `verification`.
   Series AsSeries(PsTraffic traffic, Verification& verification);
   bool is_huge() const;
 
@@ -71,7 +79,7 @@ class PsFloor {
   struct Order;  // what all threads of one run are told
   class Share;   // the elements of one thread
 
-  PsFloor(const PsWorkload& workload, std::vector<int> cpus);
+  PsFloor(const PsWorkload& workload, std::vector<int> cpus, int trials);
   static std::vector<Way> AllWays();
   absl::StatusOr<const Way*> BestWay(PsTraffic traffic, Verification& verification);
   absl::StatusOr<double> RunAll(PsTraffic traffic, const Way& way, uint32_t iterations,
@@ -79,6 +87,7 @@ class PsFloor {
 
   PsWorkload workload_;
   std::vector<int> cpus_;
+  int trials_;
   std::vector<std::unique_ptr<Share>> shares_;  // one for each of cpus_
   std::vector<Way> ways_;
   std::array<const Way*, std::size(kPsTraffics)> best_{};  // null: not sought yet

@@ -104,6 +104,7 @@ std::string Report::ToTable() const {
     const std::string extra = Extra(result.more);
     if (!extra.empty()) text += fmt::format("{:<{}}   {}\n", "", width, extra);
   }
+  if (!grid.empty()) text += "\n" + grid;
   for (const std::string& note : notes) text += "\nnote: " + note;
   text += verification.ok() ? "\nverified: every byte moved was compared\n"
                             : "\nNOT VERIFIED: " + verification.fault() + "\n";

@@ -58,6 +58,7 @@ struct Report {
   std::vector<std::pair<std::string, double>> floors;
   std::vector<Result> results;
   Verification verification;
+  std::string grid;  // lines for people, between the results and the notes
   std::vector<std::string> notes;
 
   nlohmann::ordered_json ToJson() const;

@@ -2,6 +2,9 @@
 #ifndef PENSTOCK_BENCH_HARNESS_RUN_OPTIONS_H_
 #define PENSTOCK_BENCH_HARNESS_RUN_OPTIONS_H_
 
+#include <string>
+#include <vector>
+
 namespace penstock::bench {
 
 struct RunOptions {
@@ -9,6 +12,10 @@ struct RunOptions {
   bool quick = false;  // smoke test: few pairs, small counts; proves nothing
   // Longest time for one result; past it a result that has not settled is noisy.
   double seconds = 180;
+  // ps: the table over shards and workers instead of the rows.
+  bool table = false;
+  // floor: the names of those to measure; empty for all.
+  std::vector<std::string> only = {};
 };
 
 }  // namespace penstock::bench

@@ -91,6 +91,12 @@ int main(int argc, char** argv) {
                         "longest time for one result until it counts as noisy (180)")
         ->check(CLI::Range(1.0, 3600.0));
   }
+  app.get_subcommand("ps")->add_flag(
+      "--table", options.table,
+      "1, 2, 4 and 8 shards by 1, 2, 4 and 8 workers instead of the rows");
+  app.get_subcommand("floor")->add_option(
+      "--only", options.only,
+      "this floor alone (may be repeated); the ps_ ones of full size even with --quick");
   penstock::bench::FirstTouchOptions first_touch;
   CLI::App* fresh = app.add_subcommand(penstock::bench::kFirstTouchCommand)->group("");
   fresh->add_option("--dir", first_touch.dir)->required();

@@ -1,14 +1,16 @@
 // penstock-bench ps: the sharded parameter server against its own traffic as plain loops.
-#include <chrono>
+#include <functional>
 #include <memory>
-#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "bench/harness/clock.h"
+#include "bench/harness/copy_area.h"
 #include "bench/harness/pinning.h"
 #include "bench/harness/ps_floor.h"
+#include "bench/penstock-bench/ps_jobs.h"
+#include "bench/penstock-bench/ps_table.h"
 #include "bench/penstock-bench/runtime_functions.h"
 #include "bench/penstock-bench/subcommands.h"
 #include "store/base/errors.h"
@@ -19,61 +21,20 @@ namespace {
 
 constexpr int kFirsts = 5;
 
-// The reference workload on a cluster that is up: all workers at once, until every update
-// has been applied.
-class Job {
- public:
-  Job(const PsWorkload& workload, Verification& verification)
-      : workload_(workload), verification_(verification),
-        count_(workload.bytes / sizeof(double)), server_(count_, workload.shards) {
-    // The self-check, untimed: one worker, one iteration.
-    expected_ += *Task(WorkOnParameters).Remote(server_, count_, 1, 0).Get();
-    Check();
-  }
-
-  double Run(Gather gather) {
-    const int64_t start_ns = NowNs();
-    std::vector<ObjectRef<int>> workers;
-    for (uint32_t i = 0; i < workload_.workers; ++i) {
-      workers.push_back(Task(WorkOnParameters)
-                            .Remote(server_, count_, static_cast<int>(workload_.iterations),
-                                    static_cast<int>(gather)));
-    }
-    for (const auto& worker : workers) expected_ += *worker.Get();
-    // They have flushed what they sent; asked now, the shards answer when all is applied.
-    views_ = server_.Views();
-    const double seconds = SecondsSince(start_ns);
-    Check();
-    return seconds;
-  }
-
- private:
-  void Check() {
-    views_ = server_.Views();
-    for (const auto& view : views_) {
-      if (!view.AllEqual(expected_)) {
-        verification_.Fail(fmt::format("ps: not every element is {}, the number of updates",
-                                       expected_));
-      }
-    }
-    views_.clear();
-  }
-
-  const PsWorkload workload_;
-  Verification& verification_;
-  const uint64_t count_;
-  ParameterServer server_;
-  std::vector<Array<double>> views_;
-  int expected_ = 0;
-};
-
-Series JobSeries(std::string name, Job& job, Gather gather) {
+Series SeriesOf(std::string name, std::function<double()> run) {
   Series series{std::move(name), "s", Kind::kLatency, nullptr, {}, nullptr};
-  series.take = [&job, gather](Sample& sample) {
-    sample.Add(job.Run(gather));
+  series.take = [run = std::move(run)](Sample& sample) {
+    sample.Add(run());
     return absl::OkStatus();
   };
   return series;
+}
+
+Series SeriesOf(PsWay way, const PsWorkload& workload, Verification& verification) {
+  std::string name = way.name;
+  const auto job = std::make_shared<AsynchronousJob>(std::move(way), verification);
+  return SeriesOf(std::move(name),
+                  [job, workload] { return job->Run(workload.workers, workload.iterations); });
 }
 
 // From Init on: nothing is warm, and the store's memory is still being made.
@@ -84,8 +45,9 @@ absl::Status MeasureFirst(const PsWorkload& workload, const Config& config,
     const int64_t start_ns = NowNs();
     Init(config);
     {
-      Job job(workload, report.verification);
-      job.Run(Gather::kContiguous);
+      AsynchronousJob job(ServerWay("ps_first_s", workload, /*contiguous=*/true),
+                          report.verification);
+      job.Run(workload.workers, workload.iterations);
       firsts.Add(SecondsSince(start_ns));
     }
     Shutdown();
@@ -99,28 +61,45 @@ absl::Status MeasureFirst(const PsWorkload& workload, const Config& config,
   return absl::OkStatus();
 }
 
+// Rows with the same floor are sampled in one group with it.
+absl::Status MeasureWarm(const PsWorkload& workload, const Config& config,
+                         const RunOptions& options, Report& report) {
+  PENSTOCK_RETURN_IF_ERROR(InitAndSettle(config));
+  PENSTOCK_ASSIGN_OR_RETURN(const auto floor, PsFloor::Create(workload, AllowedCpus()));
+  report.host.pages = PagesName(floor->is_huge());
+  Verification& verification = report.verification;
+  const auto asynchronous = [&](PsWay way) {
+    return SeriesOf(std::move(way), workload, verification);
+  };
+  const auto run = [&](PsTraffic traffic, std::vector<Series> values) {
+    return RunGroup({floor->AsSeries(traffic, verification), std::move(values)}, options, report);
+  };
+  PENSTOCK_RETURN_IF_ERROR(run(
+      PsTraffic::kContiguous,
+      {asynchronous(ServerWay("ps_contiguous_s", workload, /*contiguous=*/true)),
+       asynchronous(PlainActorsWay("ps_plain_actors_s", workload, /*contiguous=*/true))}));
+  PENSTOCK_RETURN_IF_ERROR(run(
+      PsTraffic::kViews,
+      {asynchronous(ServerWay("ps_views_s", workload, /*contiguous=*/false)),
+       asynchronous(PlainActorsWay("ps_views_unfused_s", workload, /*contiguous=*/false))}));
+  const auto rounds =
+      std::make_shared<SynchronousJob>("ps_views_read_s", workload, verification);
+  return run(PsTraffic::kViewsRead,
+             {SeriesOf("ps_views_read_s", [rounds] { return rounds->Run(); })});
+}
+
 absl::Status Measure(const RunOptions& options, Report& report) {
   PsWorkload workload;
+  Config config;
   if (options.quick) {
     workload.bytes = 8'000'000;
+    config.memory = kGiB;  // less to make before it is settled
     report.AddNote("quick: 8 MB of parameters instead of 100");
   }
-  Config config;
+  if (options.table) return MeasurePsTable(workload, config, options, report);
   config.num_cpus = workload.workers;  // all of them run, on however many cores
   PENSTOCK_RETURN_IF_ERROR(MeasureFirst(workload, config, options, report));
-  PENSTOCK_RETURN_IF_ERROR(InitAndSettle(config));
-  Job job(workload, report.verification);
-  PENSTOCK_ASSIGN_OR_RETURN(const auto floor, PsFloor::Create(workload, AllowedCpus()));
-  report.host.pages = floor->is_huge() ? "2 MiB (collapsed memfd)" : "4 KiB (memfd)";
-  for (const auto& [name, traffic, gather] :
-       {std::tuple{"ps_contiguous_s", PsTraffic::kContiguous, Gather::kContiguous},
-        std::tuple{"ps_views_s", PsTraffic::kViews, Gather::kViews}}) {
-    Group group;
-    group.floor = floor->AsSeries(traffic, report.verification);
-    group.values.push_back(JobSeries(name, job, gather));
-    PENSTOCK_RETURN_IF_ERROR(RunGroup(group, options, report));
-  }
-  return absl::OkStatus();
+  return MeasureWarm(workload, config, options, report);
 }
 
 }  // namespace

@@ -10,18 +10,6 @@ namespace penstock::bench {
 uint64_t NextOf(uint64_t value) { return value + 1; }
 Echo* MakeEcho() { return new Echo(); }
 
-int WorkOnParameters(ParameterServer server, uint64_t count, int iterations, int gather) {
-  for (int i = 0; i < iterations; ++i) {
-    if (gather == static_cast<int>(Gather::kContiguous)) {
-      server.Contiguous();
-    } else {
-      server.Views();
-    }
-    server.Update(Array<double>::Ones(count));
-  }
-  server.Flush();
-  return iterations;
-}
 absl::Status InitAndSettle(const Config& config) {
   const ClusterInfo info = Init(config);
   for (;;) {
@@ -32,6 +20,6 @@ absl::Status InitAndSettle(const Config& config) {
   }
 }
 
-PENSTOCK_REMOTE(NextOf, MakeEcho, &Echo::Next, &Echo::NextOfRef, WorkOnParameters);
+PENSTOCK_REMOTE(NextOf, MakeEcho, &Echo::Next, &Echo::NextOfRef);
 
 }  // namespace penstock::bench

@@ -1,10 +1,9 @@
-// What the workers of `task`, `actor` and `ps` run. Registered in every copy of this program.
+// What the workers of `task` and `actor` run. Registered in every copy of this program.
 #ifndef PENSTOCK_BENCH_RUNTIME_FUNCTIONS_H_
 #define PENSTOCK_BENCH_RUNTIME_FUNCTIONS_H_
 
 #include <cstdint>
 
-#include <penstock/parameter_server.h>
 #include <penstock/runtime.h>
 
 #include "absl/status/status.h"
@@ -20,10 +19,6 @@ class Echo {
   uint64_t NextOfRef(std::vector<ObjectRef<uint64_t>> values) { return *values[0].Get() + 1; }
 };
 Echo* MakeEcho();
-
-// A worker of the reference workload: so many rounds, every update written anew.
-enum class Gather : int { kViews = 0, kContiguous = 1, kViewsRead = 2 };
-int WorkOnParameters(ParameterServer server, uint64_t count, int iterations, int gather);
 
 // Init, and until the store's memory is there: making it takes a core for a second or two.
 absl::Status InitAndSettle(const Config& config = {});

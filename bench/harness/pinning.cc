@@ -41,6 +41,16 @@ absl::Status PinToCpu(int cpu, pid_t pid) {
   return absl::OkStatus();
 }
 
+absl::Status Unpin(pid_t pid) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int cpu : AllowedCpus()) CPU_SET(static_cast<unsigned>(cpu), &set);
+  if (sched_setaffinity(pid, sizeof(set), &set) != 0) {
+    return ErrnoStatus(errno, "unpinning a process");
+  }
+  return absl::OkStatus();
+}
+
 std::string Placement::ToString() const {
   return fmt::format("producer cpu{}, relay cpu{}, consumer cpu{}", producer, relay, consumer);
 }

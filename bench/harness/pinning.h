@@ -17,6 +17,8 @@ const std::vector<int>& AllowedCpus();
 
 // Keeps the calling thread (pid 0) or another process's main thread on one of them.
 absl::Status PinToCpu(int cpu, pid_t pid = 0);
+// Back on all of them.
+absl::Status Unpin(pid_t pid = 0);
 
 // Where a producer, whoever passes its word on (relay or daemon), and a consumer sit.
 struct Placement {

@@ -1,13 +1,17 @@
 // penstock-bench task and actor: calls that do next to nothing, one at a time and by the
 // million.
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "bench/harness/clock.h"
 #include "bench/harness/latency_floors.h"
+#include "bench/harness/paired_runner.h"
 #include "bench/harness/pinning.h"
 #include "bench/penstock-bench/runtime_functions.h"
 #include "bench/penstock-bench/subcommands.h"
@@ -18,16 +22,15 @@ namespace {
 
 constexpr uint64_t kCalls = 1'000'000;
 constexpr uint64_t kCallsQuick = 20'000;
-constexpr int kSamples = 5;
 constexpr int kSyncBatch = 200;
-constexpr int kFreshDrivers = 20;
 
 // From the first call to the last value read, each with its own ref.
 template <typename Call>
 absl::Status RunAsync(std::string name, const RunOptions& options, Report& report, Call call) {
   const uint64_t count = options.quick ? kCallsQuick : kCalls;
-  Sample rates;
-  for (int sample = 0; sample < (options.quick ? 2 : kSamples); ++sample) {
+  Group group;
+  Series series{name, "ops/s", Kind::kRate, nullptr, {}, nullptr};
+  series.take = [&report, name, count, call](Sample& sample) {
     std::vector<ObjectRef<uint64_t>> refs;
     refs.reserve(count);
     const int64_t start_ns = NowNs();
@@ -35,29 +38,41 @@ absl::Status RunAsync(std::string name, const RunOptions& options, Report& repor
     for (uint64_t i = 0; i < count; ++i) {
       if (*refs[i].Get() != i + 1) report.verification.Fail(name + ": a wrong result");
     }
-    rates.Add(static_cast<double>(count) / SecondsSince(start_ns), count);
-  }
-  Result result;
-  result.name = std::move(name);
-  result.unit = "ops/s";
-  ConcludeRun(Kind::kRate, rates, result);
-  report.results.push_back(std::move(result));
-  return absl::OkStatus();
+    sample.Add(static_cast<double>(count) / SecondsSince(start_ns), count);
+    return absl::OkStatus();
+  };
+  group.values.push_back(std::move(series));
+  return RunGroup(group, options, report);
 }
 
-// One call at a time. `pause_ns`: so long that the callee sleeps again.
+int64_t VoluntarySwitches() {
+  rusage usage;
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nvcsw;
+}
+
+// One call at a time, with the callee on the cpu that its process was pinned to. `pause_ns`:
+// so long that the callee sleeps again.
 template <typename Call>
 Series SyncSeries(std::string name, Verification& verification, int64_t pause_ns, Call call) {
   Series series{name, "us", Kind::kLatency, nullptr, {}, nullptr};
-  series.take = [name, &verification, pause_ns, call](Sample& sample) {
+  const auto switches = std::make_shared<std::pair<int64_t, int64_t>>();  // of operations
+  series.take = [name, &verification, pause_ns, call, switches](Sample& sample) {
     for (uint64_t i = 0; i < kSyncBatch; ++i) {
       if (pause_ns > 0) SleepNs(pause_ns);
+      const int64_t before = VoluntarySwitches();
       const int64_t start_ns = NowNs();
       const uint64_t value = *call(i).Get();
       sample.Add(static_cast<double>(NowNs() - start_ns) / 1000);
+      switches->first += VoluntarySwitches() - before;
+      ++switches->second;
       if (value != i + 1) verification.Fail(name + ": a wrong result");
     }
     return absl::OkStatus();
+  };
+  series.describe = [switches](nlohmann::ordered_json& more) {
+    more["callers_voluntary_switches_per_op"] =
+        static_cast<double>(switches->first) / static_cast<double>(switches->second);
   };
   return series;
 }
@@ -76,36 +91,42 @@ absl::Status Guarded(absl::Status (*run)(Crew&, const RunOptions&, Report&), Cre
   return status;
 }
 
+// Fresh drivers: from Init to the first task's result, the end of the cluster not counted.
 absl::Status MeasureStart(const RunOptions& options, Report& report) {
-  Sample starts;
-  for (int i = 0; i < (options.quick ? 2 : kFreshDrivers); ++i) {
+  Group group;
+  Series series{"init_to_first_result_ms", "ms", Kind::kLatency, nullptr, {}, nullptr};
+  series.take = [&report](Sample& sample) {
     const int64_t start_ns = NowNs();
     Init();
     if (*Task(NextOf).Remote(1).Get() != 2) report.verification.Fail("the first result");
-    starts.Add(SecondsSince(start_ns) * 1000);
+    sample.Add(SecondsSince(start_ns) * 1000);
     Shutdown();
-  }
-  Result result;
-  result.name = "init_to_first_result_ms";
-  result.unit = "ms";
-  ConcludeRun(Kind::kLatency, starts, result);
-  report.results.push_back(std::move(result));
-  return absl::OkStatus();
+    return absl::OkStatus();
+  };
+  group.values.push_back(std::move(series));
+  return RunGroup(group, options, report);
 }
 
 absl::Status MeasureTasks(Crew& crew, const RunOptions& options, Report& report) {
   PENSTOCK_RETURN_IF_ERROR(MeasureStart(options, report));
-  PENSTOCK_RETURN_IF_ERROR(InitAndSettle());
   const auto call = [](uint64_t i) { return Task(NextOf).Remote(i); };
   if (AllowedCpus().size() > 1) {
+    Config one;  // worker, so that it can be pinned
+    one.num_cpus = 1;
+    PENSTOCK_RETURN_IF_ERROR(InitAndSettle(one));
+    PENSTOCK_RETURN_IF_ERROR(PinToCpu(AllowedCpus()[0]));
+    PENSTOCK_RETURN_IF_ERROR(PinToCpu(AllowedCpus()[1], *Task(PidOfWorker).Remote().Get()));
     Group group;
     group.floor = FutexRoundTrip(crew, "futex_rtt_us", AllowedCpus()[0], AllowedCpus()[1]);
     group.values.push_back(
         SyncSeries("task_sync_us", report.verification, kParkPauseNs, call));
     PENSTOCK_RETURN_IF_ERROR(RunGroup(group, options, report));
+    Shutdown();
+    PENSTOCK_RETURN_IF_ERROR(Unpin());
   } else {
     report.AddNote("one cpu: task_sync_us was not measured");
   }
+  PENSTOCK_RETURN_IF_ERROR(InitAndSettle());
   return RunAsync("task_async_ops_per_s", options, report, call);
 }
 
@@ -113,16 +134,27 @@ absl::Status MeasureActors(Crew& crew, const RunOptions& options, Report& report
   PENSTOCK_RETURN_IF_ERROR(InitAndSettle());
   const auto echo = Actor(MakeEcho).Remote();
   const auto call = [echo](uint64_t i) { return echo.Task(&Echo::Next).Remote(i); };
-  call(0).Get();
+  const pid_t pid = *echo.Task(&Echo::Pid).Remote().Get();
   if (AllowedCpus().size() > 1) {
+    const int here = AllowedCpus()[0], there = AllowedCpus()[1];
+    PENSTOCK_RETURN_IF_ERROR(PinToCpu(here));
+    PENSTOCK_RETURN_IF_ERROR(PinToCpu(there, pid));
     Group parked;
-    parked.floor = FutexRoundTrip(crew, "futex_rtt_us", AllowedCpus()[0], AllowedCpus()[1]);
+    parked.floor = FutexRoundTrip(crew, "futex_rtt_us", here, there);
     parked.values.push_back(
         SyncSeries("actor_sync_parked_us", report.verification, kParkPauseNs, call));
     PENSTOCK_RETURN_IF_ERROR(RunGroup(parked, options, report));
     Group spinning;
     spinning.values.push_back(SyncSeries("actor_sync_spinning_us", report.verification, 0, call));
     PENSTOCK_RETURN_IF_ERROR(RunGroup(spinning, options, report));
+    PENSTOCK_RETURN_IF_ERROR(PinToCpu(here, pid));
+    Group same;
+    same.floor = FutexRoundTrip(crew, "futex_rtt_same_core_us", here, here);
+    same.values.push_back(
+        SyncSeries("actor_sync_parked_same_core_us", report.verification, kParkPauseNs, call));
+    PENSTOCK_RETURN_IF_ERROR(RunGroup(same, options, report));
+    PENSTOCK_RETURN_IF_ERROR(Unpin(pid));
+    PENSTOCK_RETURN_IF_ERROR(Unpin());
   } else {
     report.AddNote("one cpu: calls one at a time were not measured");
   }

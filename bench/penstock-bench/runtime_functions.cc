@@ -1,6 +1,8 @@
 // The functions, and their registration.
 #include "bench/penstock-bench/runtime_functions.h"
 
+#include <unistd.h>
+
 #include <penstock/client.h>
 
 #include "bench/harness/clock.h"
@@ -8,7 +10,9 @@
 namespace penstock::bench {
 
 uint64_t NextOf(uint64_t value) { return value + 1; }
+int PidOfWorker() { return getpid(); }
 Echo* MakeEcho() { return new Echo(); }
+int Echo::Pid() const { return getpid(); }
 
 absl::Status InitAndSettle(const Config& config) {
   const ClusterInfo info = Init(config);
@@ -20,6 +24,6 @@ absl::Status InitAndSettle(const Config& config) {
   }
 }
 
-PENSTOCK_REMOTE(NextOf, MakeEcho, &Echo::Next, &Echo::NextOfRef);
+PENSTOCK_REMOTE(NextOf, PidOfWorker, MakeEcho, &Echo::Pid, &Echo::Next, &Echo::NextOfRef);
 
 }  // namespace penstock::bench

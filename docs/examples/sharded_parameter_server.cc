@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdio>
 #include <string>
-#include <vector>
 #include <penstock/parameter_server.h>
 
 using penstock::Array, penstock::ObjectRef, penstock::ParameterServer, penstock::Task;
@@ -56,7 +55,8 @@ int main(int argc, char** argv) try {
   app.add_option("--mode", mode)->check(CLI::IsMember({"async", "sync"}));
   CLI11_PARSE(app, argc, argv);
   // All workers run, on however many cores. In a worker Init serves and does not return.
-  penstock::Init({.num_cpus = uint32_t(workers), .max_workers = uint32_t(workers + shards)});
+  penstock::Init({.num_cpus = uint32_t(workers), .max_workers = uint32_t(workers + shards),
+                  .memory = params * 8 * uint64_t(3 * workers + 4) + (64 << 20)});
   ParameterServer server(params, uint32_t(shards));
   const auto run = mode == "sync" ? RunSync : RunAsync;
   std::printf("self-check: one worker, one iteration\n");

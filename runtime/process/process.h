@@ -168,6 +168,7 @@ class Process {
   // Waiting (waiting.cc). All with the lock held.
   // Until `done` or the deadline; true when done. Whoever waits takes part in leading.
   bool WaitUntil(Lock& lock, absl::Time until, const std::function<bool()>& done);
+  bool Spin(Lock& lock, const std::function<bool()>& done);
   bool Pump();                    // true when something came
   bool PumpPeer(Peer& peer, uint32_t most);
   bool AnythingThere() const;
@@ -232,7 +233,7 @@ class Process {
   bool leading_ = false;
   bool stopping_ = false;
   std::string node_lost_;        // why the node is gone
-  SpinBudget spin_{4000};
+  SpinBudget spin_{100};  // microseconds: what a wake-up costs both sides
   bool listener_attends_ = false;  // it looks again within a millisecond
   absl::flat_hash_map<uint64_t, std::unique_ptr<Peer>> peers_;
   std::vector<Peer*> peer_list_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "absl/time/clock.h"
+#include "runtime/process/clock.h"
 #include "runtime/process/process.h"
 #include "store/base/spin_lock.h"
 
@@ -14,6 +15,7 @@ constexpr uint32_t kMostOfPeer = 64;
 constexpr size_t kMostInbox = 1024;
 // While spinning, between two moments in which another thread may have the lock.
 constexpr int kLooksOfRound = 32;
+constexpr int kRoundsOfClock = 8;  // between two looks at the clock
 constexpr absl::Duration kMostSleep = absl::Seconds(3600);
 // With records of ours that found no room: nobody rings when there is some.
 constexpr absl::Duration kBacklogSleep = absl::Microseconds(200);
@@ -51,15 +53,7 @@ bool Process::WaitUntil(Lock& lock, absl::Time until, const std::function<bool()
     }
     leading_ = true;
     bool came = Pump();
-    for (uint32_t round = came ? 0 : spin_.rounds(); round > 0 && !came; --round) {
-      lock.unlock();
-      CpuRelax();
-      lock.lock();
-      for (int look = 0; look < kLooksOfRound && !came; ++look) came = AnythingThere();
-      if (came) Pump();
-      if (came || done()) spin_.Found();
-      came |= done();  // the node may have said so
-    }
+    if (!came) came = Spin(lock, done);
     if (!came) {
       spin_.Missed();
       if (runs_task && !blocked_here && !done()) {
@@ -84,6 +78,32 @@ bool Process::WaitUntil(Lock& lock, absl::Time until, const std::function<bool()
   }
   // Who waits without leading takes over.
   return finish(true);
+}
+
+// Looks for what may come at once. The budget counts microseconds, since how long a look
+// takes depends on how many peers there are.
+bool Process::Spin(Lock& lock, const std::function<bool()>& done) {
+  const int64_t most_ns = int64_t{spin_.rounds()} * 1000;
+  if (most_ns == 0) return false;
+  // The clock is asked after the first few looks only: an answer that comes at once does not
+  // wait for it.
+  for (int64_t until_ns = 0;;) {
+    for (int round = 0; round < kRoundsOfClock; ++round) {
+      lock.unlock();
+      CpuRelax();
+      lock.lock();
+      bool came = false;
+      for (int look = 0; look < kLooksOfRound && !came; ++look) came = AnythingThere();
+      if (came) Pump();
+      if (came || done()) {  // the node may have said so
+        spin_.Found();
+        return true;
+      }
+    }
+    const int64_t now_ns = SteadyNs();
+    if (until_ns == 0) until_ns = now_ns + most_ns;
+    if (now_ns >= until_ns) return false;
+  }
 }
 
 bool Process::Pump() {

@@ -23,6 +23,7 @@ namespace {
 constexpr uint64_t kCalls = 1'000'000;
 constexpr uint64_t kCallsQuick = 20'000;
 constexpr int kSyncBatch = 200;
+constexpr int64_t kUntilItSleepsNs = 1'000'000;  // longer than anybody spins
 
 // From the first call to the last value read, each with its own ref.
 template <typename Call>
@@ -119,7 +120,7 @@ absl::Status MeasureTasks(Crew& crew, const RunOptions& options, Report& report)
     Group group;
     group.floor = FutexRoundTrip(crew, "futex_rtt_us", AllowedCpus()[0], AllowedCpus()[1]);
     group.values.push_back(
-        SyncSeries("task_sync_us", report.verification, kParkPauseNs, call));
+        SyncSeries("task_sync_us", report.verification, kUntilItSleepsNs, call));
     PENSTOCK_RETURN_IF_ERROR(RunGroup(group, options, report));
     Shutdown();
     PENSTOCK_RETURN_IF_ERROR(Unpin());
@@ -142,7 +143,7 @@ absl::Status MeasureActors(Crew& crew, const RunOptions& options, Report& report
     Group parked;
     parked.floor = FutexRoundTrip(crew, "futex_rtt_us", here, there);
     parked.values.push_back(
-        SyncSeries("actor_sync_parked_us", report.verification, kParkPauseNs, call));
+        SyncSeries("actor_sync_parked_us", report.verification, kUntilItSleepsNs, call));
     PENSTOCK_RETURN_IF_ERROR(RunGroup(parked, options, report));
     Group spinning;
     spinning.values.push_back(SyncSeries("actor_sync_spinning_us", report.verification, 0, call));
@@ -151,7 +152,7 @@ absl::Status MeasureActors(Crew& crew, const RunOptions& options, Report& report
     Group same;
     same.floor = FutexRoundTrip(crew, "futex_rtt_same_core_us", here, here);
     same.values.push_back(
-        SyncSeries("actor_sync_parked_same_core_us", report.verification, kParkPauseNs, call));
+        SyncSeries("actor_sync_parked_same_core_us", report.verification, kUntilItSleepsNs, call));
     PENSTOCK_RETURN_IF_ERROR(RunGroup(same, options, report));
     PENSTOCK_RETURN_IF_ERROR(Unpin(pid));
     PENSTOCK_RETURN_IF_ERROR(Unpin());

@@ -233,7 +233,9 @@ class Process {
   bool leading_ = false;
   bool stopping_ = false;
   std::string node_lost_;        // why the node is gone
-  SpinBudget spin_{100};  // microseconds: what a wake-up costs both sides
+  // Microseconds: several times what a wake-up costs, or caller and callee stay on the one core
+  // that the kernel put them on, where neither ever finds what it looks for.
+  SpinBudget spin_{400};
   bool listener_attends_ = false;  // it looks again within a millisecond
   absl::flat_hash_map<uint64_t, std::unique_ptr<Peer>> peers_;
   std::vector<Peer*> peer_list_;

@@ -65,11 +65,6 @@ struct IsObjectRef : std::false_type {};
 template <typename T>
 struct IsObjectRef<ObjectRef<T>> : std::true_type {};
 
-template <typename T>
-concept Packable = requires(msgpack::sbuffer& buffer, const T& value) {
-  msgpack::pack(buffer, value);
-};
-
 // A ref given for a value is passed by its value.
 template <typename P, typename A>
 inline constexpr bool kIsPassedByRef =
@@ -79,7 +74,7 @@ template <typename P, typename A>
 void AppendConverted(std::string& bytes, A&& argument) {
   static_assert(std::is_convertible_v<A&&, P>,
                 "an argument cannot be converted to the type of its parameter");
-  static_assert(Packable<P>, "this type cannot be sent: add MSGPACK_DEFINE(its members)");
+  static_assert(Packable<P>, "this type cannot be sent: add MSGPACK_DEFINE(its members) to it");
   AppendValue(bytes, static_cast<const P&>(argument));
 }
 // A parameter of type P given an argument of type A.
@@ -163,7 +158,7 @@ std::string RunFunction(F function, ArgumentReader& reader, std::shared_ptr<void
     self = std::shared_ptr<std::remove_pointer_t<R>>(run());  // a factory
     return Pack(msgpack::type::nil_t());
   } else {
-    static_assert(Packable<R>, "this result cannot be sent: add MSGPACK_DEFINE(its members)");
+    static_assert(Packable<R>, "this result cannot be sent: add MSGPACK_DEFINE(its members) to it");
     return Pack(run());
   }
 }
@@ -321,7 +316,8 @@ ActorHandle<T> GetActor(const std::string& name) {
 
 template <typename T>
 ObjectRef<T> Put(const T& value) {
-  static_assert(internal::Packable<T>, "this type cannot be put: add MSGPACK_DEFINE(its members)");
+  static_assert(internal::Packable<T>,
+                "this type cannot be put: add MSGPACK_DEFINE(its members) to it");
   internal::PackScope scope;
   std::string bytes = internal::Pack(value);
   return ObjectRef<T>(internal::PutBytes(std::move(bytes), scope.Take()));

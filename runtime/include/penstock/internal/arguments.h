@@ -7,10 +7,57 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
 
 #include <msgpack.hpp>
 
-namespace penstock::internal {
+namespace penstock {
+
+// For a type whose msgpack adaptor is not part of the type itself: specialise to true.
+template <typename T>
+inline constexpr bool is_packable = false;
+template <>
+inline constexpr bool is_packable<msgpack::type::nil_t> = true;
+template <>
+inline constexpr bool is_packable<msgpack::object> = true;
+
+namespace internal {
+
+template <typename T>
+concept HasPackMember = requires(const T& value, msgpack::packer<msgpack::sbuffer>& packer) {
+  value.msgpack_pack(packer);
+};
+template <typename T>
+concept IsTupleLike = requires { std::tuple_size<T>::value; };
+template <typename T>
+concept HoldsElement = requires { typename T::element_type; };
+template <typename T>
+concept HoldsValue = requires { typename T::value_type; };
+
+// Whether msgpack knows T. Asked beforehand, because msgpack itself answers for a type that it
+// does not know with an error that names its own insides.
+template <typename T>
+constexpr bool CanPack() {
+  if constexpr (is_packable<T> || !(std::is_class_v<T> || std::is_union_v<T>)) {
+    return !std::is_pointer_v<T>;
+  } else if constexpr (HasPackMember<T> || msgpack::has_as<T>::value) {
+    return true;
+  } else if constexpr (IsTupleLike<T>) {
+    return []<size_t... I>(std::index_sequence<I...>) {
+      return (CanPack<std::remove_cv_t<std::tuple_element_t<I, T>>>() && ...);
+    }(std::make_index_sequence<std::tuple_size_v<T>>());
+  } else if constexpr (HoldsValue<T>) {
+    return CanPack<std::remove_cv_t<typename T::value_type>>();  // containers, optional
+  } else if constexpr (HoldsElement<T>) {
+    return CanPack<std::remove_cv_t<typename T::element_type>>();  // pointers that own
+  } else {
+    return false;
+  }
+}
+template <typename T>
+concept Packable = CanPack<T>();
 
 // Packs to the end of a string: a small value takes no memory of its own.
 class StringPacker {
@@ -86,6 +133,7 @@ void AppendValue(std::string& bytes, const T& value) {
   std::memcpy(bytes.data() + begin - sizeof(size), &size, sizeof(size));
 }
 
-}  // namespace penstock::internal
+}  // namespace internal
+}  // namespace penstock
 
 #endif  // PENSTOCK_INTERNAL_ARGUMENTS_H_

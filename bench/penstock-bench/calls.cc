@@ -112,9 +112,7 @@ absl::Status MeasureTasks(Crew& crew, const RunOptions& options, Report& report)
   PENSTOCK_RETURN_IF_ERROR(MeasureStart(options, report));
   const auto call = [](uint64_t i) { return Task(NextOf).Remote(i); };
   if (AllowedCpus().size() > 1) {
-    Config one;  // worker, so that it can be pinned
-    one.num_cpus = 1;
-    PENSTOCK_RETURN_IF_ERROR(InitAndSettle(one));
+    Init({.num_cpus = 1, .prefault = true});  // one worker, so that it can be pinned
     PENSTOCK_RETURN_IF_ERROR(PinToCpu(AllowedCpus()[0]));
     PENSTOCK_RETURN_IF_ERROR(PinToCpu(AllowedCpus()[1], *Task(PidOfWorker).Remote().Get()));
     Group group;
@@ -127,12 +125,12 @@ absl::Status MeasureTasks(Crew& crew, const RunOptions& options, Report& report)
   } else {
     report.AddNote("one cpu: task_sync_us was not measured");
   }
-  PENSTOCK_RETURN_IF_ERROR(InitAndSettle());
+  Init({.prefault = true});
   return RunAsync("task_async_ops_per_s", options, report, call);
 }
 
 absl::Status MeasureActors(Crew& crew, const RunOptions& options, Report& report) {
-  PENSTOCK_RETURN_IF_ERROR(InitAndSettle());
+  Init({.prefault = true});
   const auto echo = Actor(MakeEcho).Remote();
   const auto call = [echo](uint64_t i) { return echo.Task(&Echo::Next).Remote(i); };
   const pid_t pid = *echo.Task(&Echo::Pid).Remote().Get();

@@ -62,9 +62,10 @@ absl::Status MeasureFirst(const PsWorkload& workload, const Config& config,
 }
 
 // Rows with the same floor are sampled in one group with it.
-absl::Status MeasureWarm(const PsWorkload& workload, const Config& config,
+absl::Status MeasureWarm(const PsWorkload& workload, Config config,
                          const RunOptions& options, Report& report) {
-  PENSTOCK_RETURN_IF_ERROR(InitAndSettle(config));
+  config.prefault = true;
+  Init(config);
   PENSTOCK_ASSIGN_OR_RETURN(const auto floor, PsFloor::Create(workload, AllowedCpus()));
   report.host.pages = PagesName(floor->is_huge());
   Verification& verification = report.verification;

@@ -23,9 +23,6 @@ class Echo {
 };
 Echo* MakeEcho();
 
-// Init, and until the store's memory is there: making it takes a core for a second or two.
-absl::Status InitAndSettle(const Config& config = {});
-
 }  // namespace penstock::bench
 
 #endif  // PENSTOCK_BENCH_RUNTIME_FUNCTIONS_H_

@@ -327,6 +327,19 @@ void Process::RunWorker(const std::string& variable) {
 
 }  // namespace internal
 
+namespace {
+
+void WaitForMemory(const std::string& dir) {
+  for (;;) {
+    const auto status = QueryStatus(dir);
+    if (!status.ok()) throw RuntimeUnavailable(std::string(status.status().message()));
+    if (status->Counter("population_done") == 1) return;
+    absl::SleepFor(absl::Milliseconds(2));
+  }
+}
+
+}  // namespace
+
 ClusterInfo Init(const Config& config, int, char**) {
   if (const char* const variable = getenv(kWorkerVariable);
       variable != nullptr && internal::Process::Get() == nullptr) {
@@ -348,6 +361,7 @@ ClusterInfo Init(const Config& config, int, char**) {
   internal::g_process.store(internal::g_owned.get(), std::memory_order_release);
   static const bool registered = atexit(Shutdown) == 0;
   (void)registered;
+  if (config.prefault) WaitForMemory(internal::g_owned->session_dir());
   ClusterInfo info;
   info.session_dir = internal::g_owned->session_dir();
   info.node_ip_address = "127.0.0.1";

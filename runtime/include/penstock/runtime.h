@@ -37,6 +37,9 @@ struct Config {
   uint32_t num_cpus = 0;         // 0: as many as the machine has; may exceed them
   uint32_t max_workers = 0;      // processes, up to 512; 0: 64
   uint64_t memory = 0;           // bytes of the store; 0: a quarter of the host's, at most 8 GiB
+  // Init returns when the store's memory has been made, and not at once: a second for a few
+  // GiB, for who times what comes next.
+  bool prefault = false;
   std::string daemon_path = {};  // of penstockd; empty: beside this program, else in PATH
 };
 

@@ -219,7 +219,7 @@ void NodeService::EndJob(JobId job) {
   absl::erase_if(names_, [&](const auto& entry) { return entry.first.starts_with(prefix); });
   if (const auto found = jobs_.find(job); found != jobs_.end()) {
     // After the workers' deaths: what one of them seals until then goes too.
-    for (const uint64_t session : found->second.sessions) store_.DropObjectsOf(session);
+    store_.DropObjectsOf(found->second.sessions);
     jobs_.erase(found);
   }
 }

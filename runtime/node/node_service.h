@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,8 +28,8 @@ class NodeStore {
  public:
   virtual ~NodeStore() = default;
   virtual bool IsSessionOf(uint64_t session, int32_t pid) const = 0;
-  // What this session made goes when it ends, or now if it has.
-  virtual void DropObjectsOf(uint64_t session) = 0;
+  // What these sessions made goes when they end, or now where they have.
+  virtual void DropObjectsOf(std::span<const uint64_t> sessions) = 0;
 };
 
 struct NodeOptions {

@@ -64,7 +64,8 @@ bool Register(Function function) {
   const auto [by_hash, fresh] = registry.by_hash.try_emplace(function.hash, nullptr);
   if (!fresh) {
     if (by_hash->second->key == function.key) return true;
-    fmt::print(stderr, "PENSTOCK_REMOTE: '{}' is registered twice\n", function.name);
+    fmt::print(stderr, "PENSTOCK_REMOTE: '{}' is registered twice, for two functions: give one of "
+               "them another name, or write its namespace\n", function.name);
     abort();
   }
   const auto [entry, inserted] = registry.by_key.emplace(function.key, std::move(function));

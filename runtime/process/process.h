@@ -178,8 +178,12 @@ class Process {
             std::string_view second);
   void FlushBacklog(Peer& peer);
   void Ring(Peer& peer);
-  void BeginBlocked();
+  // This thread's task gives its CPU to others. False when nothing changed by it: no task
+  // runs here, an actor's does, or it has given it already.
+  bool BeginBlocked();
   void EndBlocked();
+  // The same for a wait of several parts. Make it before the lock is taken.
+  class Blocked;
   void HandBackInbox();
 
   // Calls and replies (calls.cc, replies.cc). All with the lock held.

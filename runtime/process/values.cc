@@ -12,6 +12,24 @@ constexpr absl::Duration kSlice = absl::Milliseconds(2);
 
 }  // namespace
 
+class Process::Blocked {
+ public:
+  explicit Blocked(Process& process) : process_(process) {}
+  ~Blocked() {
+    if (!began_) return;
+    const Lock lock(process_.mutex_);
+    process_.EndBlocked();
+  }
+  Blocked(const Blocked&) = delete;
+  Blocked& operator=(const Blocked&) = delete;
+  // With the lock held.
+  void Begin() { began_ |= process_.BeginBlocked(); }
+
+ private:
+  Process& process_;
+  bool began_ = false;
+};
+
 // Makes `bytes` an object of the store under an id that was made before.
 absl::Status Process::Store(const ObjectId& id, uint32_t tag, std::string_view bytes) {
   CreateOptions options;
@@ -73,6 +91,7 @@ std::string_view Process::Bytes(const ResultPtr& result, absl::Duration deadline
       return result->bytes;
     default: break;
   }
+  Blocked blocked(*this);
   for (;;) {
     const absl::Duration left = until - absl::Now();
     auto view = client_->Get(result->id, std::clamp(left, absl::ZeroDuration(), kSlice));
@@ -93,6 +112,7 @@ std::string_view Process::Bytes(const ResultPtr& result, absl::Duration deadline
     Lock lock(mutex_);
     if (!limit_.empty()) throw WorkerLimit(std::exchange(limit_, {}));
     if (!node_lost_.empty()) throw RuntimeUnavailable(node_lost_);
+    blocked.Begin();
     // Its maker may need what this process has to give.
     WaitUntil(lock, absl::Now(), [] { return false; });
   }
@@ -115,15 +135,21 @@ std::vector<size_t> Process::WaitFor(std::span<const ResultPtr> results, size_t 
       }
       if (there) ready.push_back(i);
     }
-    return ready.size() >= std::min(count, results.size()) || !node_lost_.empty();
+    return ready.size() >= std::min(count, results.size()) || !node_lost_.empty() ||
+           !limit_.empty();
   };
   for (const ResultPtr& result : results) {
     if (result == nullptr) throw UsageError("an ObjectRef given to Wait stands for nothing");
     CheckIsOurs(result->id);
   }
+  Blocked blocked(*this);
   Lock lock(mutex_);
   while (!look() && absl::Now() < until) {
+    if (borrowed) blocked.Begin();
     WaitUntil(lock, borrowed ? std::min(until, absl::Now() + kSlice) : until, look);
+  }
+  if (ready.size() < std::min(count, results.size()) && !limit_.empty()) {
+    throw WorkerLimit(std::exchange(limit_, {}));
   }
   return ready;
 }

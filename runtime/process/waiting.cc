@@ -56,11 +56,7 @@ bool Process::WaitUntil(Lock& lock, absl::Time until, const std::function<bool()
     if (!came) came = Spin(lock, done);
     if (!came) {
       spin_.Missed();
-      if (runs_task && !blocked_here && !done()) {
-        // This thread's task gives its CPU to others while it waits.
-        blocked_here = true;
-        BeginBlocked();
-      }
+      if (!blocked_here && !done()) blocked_here = BeginBlocked();
       // SYNC S1 parking, consumer's half, for all channels at once.
       parker_.Park(page_->parked);
       if (!AnythingThere() && !done()) {
@@ -196,15 +192,16 @@ void Process::FlushBacklog(Peer& peer) {
   Ring(peer);
 }
 
-void Process::BeginBlocked() {
-  if (self_ != nullptr) return;  // an actor holds no CPU, and keeps its calls in order
+bool Process::BeginBlocked() {
+  // An actor holds no CPU, and keeps its calls in order.
+  if (!runs_task || blocked_ || self_ != nullptr) return false;
   blocked_ = true;
   SendToNode({.kind = wire::NodeKind_Blocked});
   HandBackInbox();
+  return true;
 }
 
 void Process::EndBlocked() {
-  if (!blocked_) return;
   blocked_ = false;
   SendToNode({.kind = wire::NodeKind_Resumed});
 }

@@ -101,7 +101,9 @@ void Core::CloseSession(SessionRow row) {
     Delete(session.bound_objects.front(), AnswerCode::kDeleted);
   }
   const uint64_t number = session.number;
-  if (objects_go_with_.erase(number) > 0) DeleteObjectsOf(number);
+  if (objects_go_with_.erase(number) > 0 && makers_[session.maker].objects > 0) {
+    DeleteObjectsOf({number});
+  }
   rows_by_number_.erase(number);  // not before: Unlist finds the list by it
   for (const auto& [slot, count] : session.holds) {
     infos_[slot].holds -= std::min(infos_[slot].holds, count);
@@ -119,18 +121,19 @@ bool Core::IsSessionOf(uint64_t number, int32_t pid) const {
   return found != rows_by_number_.end() && sessions_[found->second]->pid == pid;
 }
 
-void Core::DropObjectsOf(uint64_t number) {
-  if (rows_by_number_.contains(number)) {
-    objects_go_with_.insert(number);
-  } else {
-    DeleteObjectsOf(number);
-    room_changed_ = true;
+void Core::DropObjectsOf(std::span<const uint64_t> numbers) {
+  absl::flat_hash_set<uint64_t> ended;
+  for (const uint64_t number : numbers) {
+    (rows_by_number_.contains(number) ? objects_go_with_ : ended).insert(number);
   }
+  if (ended.empty()) return;
+  DeleteObjectsOf(ended);
+  room_changed_ = true;
 }
 
-void Core::DeleteObjectsOf(uint64_t number) {
+void Core::DeleteObjectsOf(const absl::flat_hash_set<uint64_t>& sessions) {
   for (uint32_t slot = 0; slot < index_.capacity(); ++slot) {
-    if (leases_[slot].session == number && slots_.State(slot) == SlotState::kSealed) {
+    if (slots_.State(slot) == SlotState::kSealed && sessions.contains(leases_[slot].session)) {
       Delete(slot, AnswerCode::kDeleted);
     }
   }

@@ -22,6 +22,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -84,9 +85,10 @@ class Core {
   void CloseSession(SessionRow row);
   // Whether an open session of this number belongs to process `pid`.
   bool IsSessionOf(uint64_t number, int32_t pid) const;
-  // Deletes what this session sealed: now when it has ended, else when it ends. Cost: a walk
-  // through every slot.
-  void DropObjectsOf(uint64_t number);
+  // Deletes what these sessions sealed: of those that have ended now, of the others when they
+  // end. Cost: one walk through every slot for all that have ended, one for each of the others
+  // that left something.
+  void DropObjectsOf(std::span<const uint64_t> numbers);
 
   // Drains every ring once and answers. True if anything was done.
   bool Turn();
@@ -176,7 +178,7 @@ class Core {
   void Free(uint32_t slot);
   bool IsPinned(uint32_t slot) const;
   uint32_t LastUse(uint32_t slot) const;
-  void DeleteObjectsOf(uint64_t session);
+  void DeleteObjectsOf(const absl::flat_hash_set<uint64_t>& sessions);
   void DropHolds(SessionRow row, uint32_t slot, uint32_t count);
   void RetryDoomed();
   void ForgetMaker(uint32_t maker);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -48,7 +49,9 @@ class Server : public CoreHost, public NodeStore {
   bool IsSessionOf(uint64_t session, int32_t pid) const override {
     return core_->IsSessionOf(session, pid);
   }
-  void DropObjectsOf(uint64_t session) override { core_->DropObjectsOf(session); }
+  void DropObjectsOf(std::span<const uint64_t> sessions) override {
+    core_->DropObjectsOf(sessions);
+  }
 
   absl::Status Init(int listen_fd, int stop_fd);
   void OnConnect();

@@ -1,13 +1,30 @@
 // Waits within waits: as deep as the node has workers, and no deeper.
+#include <vector>
+
 #include <gtest/gtest.h>
 #include <penstock/runtime.h>
+
+#include "absl/time/clock.h"
 
 namespace penstock {
 namespace {
 
 int Down(int depth);
 int Down2(int depth);
-PENSTOCK_REMOTE(Down, Down2);
+int SleepsThen(int ms, int value) {
+  absl::SleepFor(absl::Milliseconds(ms));
+  return value;
+}
+int AddBoth(int a, int b) { return a + b; }
+int GetsThese(std::vector<ObjectRef<int>> refs) {
+  int sum = 0;
+  for (const auto& ref : refs) sum += *ref.Get();
+  return sum;
+}
+int WaitsForThese(std::vector<ObjectRef<int>> refs) {
+  return static_cast<int>(Wait(refs, refs.size()).ready.size());
+}
+PENSTOCK_REMOTE(Down, Down2, SleepsThen, AddBoth, GetsThese, WaitsForThese);
 
 int Down(int depth) { return depth == 0 ? 0 : 1 + *Task(Down).Remote(depth - 1).Get(); }
 // Waits for two at a time, and for the second first.
@@ -22,6 +39,21 @@ TEST(Depth, FiftyNestedTasksFinishOnOneCpu) {
   Init({.num_cpus = 1, .memory = 64 << 20});
   EXPECT_EQ(*Task(Down).Remote(50).Get(), 50);
   EXPECT_EQ(*Task(Down2).Remote(4).Get(), 16);
+  Shutdown();
+}
+
+TEST(Depth, AWaitForAnothersRefGivesItsCpuBackToo) {
+  Init({.num_cpus = 1, .memory = 64 << 20});
+  for (int round = 0; round < 5; ++round) {
+    // What is waited for becomes ready to run only when the one that waits has the CPU.
+    const auto slow = Task(SleepsThen).Remote(20, 1);
+    const std::vector<ObjectRef<int>> late = {Task(AddBoth).Remote(slow, 1),
+                                              Task(AddBoth).Remote(slow, 2)};
+    const auto gets = Task(GetsThese).Remote(late);
+    const auto waits = Task(WaitsForThese).Remote(late);
+    EXPECT_EQ(*gets.Get(absl::Seconds(100)), 5);
+    EXPECT_EQ(*waits.Get(absl::Seconds(100)), 2);
+  }
   Shutdown();
 }
 

@@ -1,5 +1,7 @@
 // A session's end, by good-bye or by SIGKILL at any step: what counts, what returns, who
 // is told.
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "tests/support/fake_client.h"
@@ -90,13 +92,13 @@ TEST(CoreDeath, ObjectsOfASessionGoWithItWhenTheyAreToAndAtOnceWhenItHasEnded) {
   const FakeObject kept = store.Put(other, 64);
   EXPECT_TRUE(store.core().IsSessionOf(maker.number(), maker.pid()));
   EXPECT_FALSE(store.core().IsSessionOf(maker.number(), maker.pid() + 1));
-  store.core().DropObjectsOf(maker.number());
+  store.core().DropObjectsOf(std::vector{maker.number()});
   EXPECT_TRUE(store.Contains(other, gone.id)) << "its session goes on";
   const FakeObject later = store.Put(maker, 64);
   store.Close(maker);
   store.Close(early);
   EXPECT_TRUE(store.Contains(other, before.id));
-  store.core().DropObjectsOf(early.number());
+  store.core().DropObjectsOf(std::vector{early.number()});
   store.Turn();
   for (const FakeObject& object : {gone, evictable, bound, before, later}) {
     EXPECT_EQ(store.GetNow(other, object.id), AnswerCode::kDeleted);

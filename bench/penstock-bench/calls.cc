@@ -59,16 +59,18 @@ Series SyncSeries(std::string name, Verification& verification, int64_t pause_ns
   Series series{name, "us", Kind::kLatency, nullptr, {}, nullptr};
   const auto switches = std::make_shared<std::pair<int64_t, int64_t>>();  // of operations
   series.take = [name, &verification, pause_ns, call, switches](Sample& sample) {
+    // Asked before and after all of them: a system call between two would be timed along.
+    const int64_t before = VoluntarySwitches();
     for (uint64_t i = 0; i < kSyncBatch; ++i) {
       if (pause_ns > 0) SleepNs(pause_ns);
-      const int64_t before = VoluntarySwitches();
       const int64_t start_ns = NowNs();
       const uint64_t value = *call(i).Get();
       sample.Add(static_cast<double>(NowNs() - start_ns) / 1000);
-      switches->first += VoluntarySwitches() - before;
-      ++switches->second;
       if (value != i + 1) verification.Fail(name + ": a wrong result");
     }
+    const int64_t pauses = pause_ns > 0 ? kSyncBatch : 0;
+    switches->first += VoluntarySwitches() - before - pauses;
+    switches->second += kSyncBatch;
     return absl::OkStatus();
   };
   series.describe = [switches](nlohmann::ordered_json& more) {

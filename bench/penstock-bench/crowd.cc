@@ -61,16 +61,15 @@ class Door {
 };
 Door* MakeDoor() { return new Door(); }
 int VisitAll(std::vector<ActorHandle<Echo>> actors, ActorHandle<Door> door) {
-  int wrong = 0;
   for (uint64_t round = 0; round < 3; ++round) {
     for (const auto& actor : actors) {
-      wrong += *actor.Task(&Echo::Next).Remote(round).Get() != round + 1;
+      // Then the door is never full, and the measurement fails.
+      if (*actor.Task(&Echo::Next).Remote(round).Get() != round + 1) return 1;
     }
   }
   door.Task(&Door::Enter).Remote().Get();
   // One that counts the memory lets us go by ending the job.
   while (true) SleepNs(1'000'000'000);
-  return wrong;
 }
 PENSTOCK_REMOTE(SleepOneMs, FloodActor, MakeDoor, &Door::Enter, &Door::IsFull, VisitAll);
 

@@ -12,10 +12,13 @@
 #include <penstock/client.h>
 #include <penstock/runtime.h>
 
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "tests/support/test_daemon.h"
 
 namespace penstock {
 namespace {
+
+using testing::Eventually;
 
 int Twice(int value) { return 2 * value; }
 int SizeOf(std::string text) { return static_cast<int>(text.size()); }
@@ -23,14 +26,6 @@ std::string Big(int bytes) { return std::string(static_cast<size_t>(bytes), 'x')
 int PidOf() { return getpid(); }
 PENSTOCK_REMOTE(Twice, SizeOf, Big, PidOf);
 
-template <typename Done>
-bool Within(absl::Duration time, Done done) {
-  for (const absl::Time until = absl::Now() + time; absl::Now() < until;) {
-    if (done()) return true;
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  return done();
-}
 bool IsThere(const std::string& path) { return std::filesystem::exists(path); }
 bool Lives(int pid) { return kill(pid, 0) == 0; }
 
@@ -42,7 +37,7 @@ TEST(Cluster, ShutdownLeavesNoProcessAndNoFile) {
   Shutdown();
   EXPECT_FALSE(IsInitialized());
   EXPECT_FALSE(IsThere(info.session_dir));
-  EXPECT_TRUE(Within(absl::Seconds(2), [&] { return !Lives(worker); }));
+  EXPECT_TRUE(Eventually([&] { return !Lives(worker); }, absl::Seconds(2)));
 }
 
 TEST(Cluster, CanBeStartedAgain) {
@@ -73,7 +68,7 @@ TEST(Cluster, ADriverKilledOutrightLeavesNoProcessAndNoFile) {
     ASSERT_EQ(fscanf(said, "%d %255s", &worker, dir), 2);
     kill(driver, SIGKILL);
     waitpid(driver, nullptr, 0);
-    EXPECT_TRUE(Within(absl::Seconds(2), [&] { return !Lives(worker) && !IsThere(dir); }));
+    EXPECT_TRUE(Eventually([&] { return !Lives(worker) && !IsThere(dir); }, absl::Seconds(2)));
     fclose(said);
   }
 }
@@ -86,10 +81,10 @@ TEST(Cluster, ValuesWhoseRefsAreDroppedLeaveTheStore) {
     const auto again = Put(std::string(1 << 20, 'y'));
     EXPECT_EQ(again.Get()->size(), 1u << 20);
   }
-  EXPECT_TRUE(Within(absl::Seconds(5), [&] {
+  EXPECT_TRUE(Eventually([&] {
     const auto status = QueryStatus(info.session_dir);
     return status.ok() && status->Counter("object_bytes") == 0;
-  }));
+  }, absl::Seconds(5)));
   Shutdown();
 }
 

@@ -35,15 +35,6 @@ class Keeper {
 Keeper* MakeKeeper() { return new Keeper(); }
 PENSTOCK_REMOTE(Add, PidAfter, Large, MakeKeeper, &Keeper::Make, &Keeper::Ready);
 
-template <typename Done>
-bool Within(absl::Duration time, Done done) {
-  for (const absl::Time until = absl::Now() + time; absl::Now() < until;) {
-    if (done()) return true;
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  return done();
-}
-
 // Runs `drive` as another driver; its exit code.
 template <typename Drive>
 pid_t StartDriver(Drive drive) {
@@ -89,7 +80,7 @@ TEST(Join, ADriverThatIsKilledTakesItsTasksActorsAndObjectsAlong) {
     EXPECT_GT(daemon.Status().Counter("object_bytes"), 4u << 20);
     kill(driver, SIGKILL);
     EXPECT_EQ(ExitCodeOf(driver), 128 + SIGKILL);
-    EXPECT_TRUE(Within(absl::Seconds(20), [&] { return NothingOfTheRuntimeIsLeft(daemon); }));
+    EXPECT_TRUE(Eventually([&] { return NothingOfTheRuntimeIsLeft(daemon); }, absl::Seconds(20)));
   }
 }
 
@@ -107,10 +98,10 @@ TEST(Join, ShutdownEndsTheDriversJobAndLeavesTheNodeToOthers) {
     return 0;
   });
   EXPECT_EQ(ExitCodeOf(driver), 0);
-  EXPECT_TRUE(Within(absl::Seconds(20), [&] {
+  EXPECT_TRUE(Eventually([&] {
     return daemon.Status().Counter("runtime_processes") == 0 &&
            daemon.Status().Counter("objects") == 1;
-  }));
+  }, absl::Seconds(20)));
   EXPECT_EQ(Must(bystander.Get(kept)).text(), "a bystander's");
 }
 

@@ -12,7 +12,7 @@
 #include <penstock/client.h>
 #include <penstock/runtime.h>
 
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tests/integration/helpers.h"
 
 namespace penstock::testing {
@@ -43,20 +43,11 @@ PENSTOCK_REMOTE(PidOfWorker, Environment, Directory, ReadsFromInput, Says, Calls
 
 const Config kSmall = {.num_cpus = 2, .memory = 64 << 20};
 
-template <typename Done>
-bool Within(absl::Duration time, Done done) {
-  for (const absl::Time until = absl::Now() + time; absl::Now() < until;) {
-    if (done()) return true;
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  return done();
-}
-
 TEST(Workers, AreStartedAheadOfTheFirstCallAndUsedAgain) {
   const ClusterInfo info = Init(kSmall);
-  EXPECT_TRUE(Within(absl::Seconds(20), [&] {
+  EXPECT_TRUE(Eventually([&] {
     return Must(QueryStatus(info.session_dir)).Counter("runtime_workers") == 2;
-  })) << "one for each CPU, though nothing was called";
+  }, absl::Seconds(20))) << "one for each CPU, though nothing was called";
   std::set<int> pids;
   for (int i = 0; i < 50; ++i) pids.insert(*Task(PidOfWorker).Remote().Get());
   EXPECT_LE(pids.size(), 2u);
@@ -88,12 +79,12 @@ TEST(Workers, WhatTheyPrintAppearsAtTheDriverWithTheirProcessInFront) {
   const std::string line = "(pid=" + std::to_string(pid) + ") good day\n";
   const std::string aside = "(pid=" + std::to_string(pid) + ") good day, aside\n";
   std::string said;
-  const bool both = Within(absl::Seconds(20), [&] {
+  const bool both = Eventually([&] {
     said.assign(static_cast<size_t>(std::filesystem::file_size(path)), '\0');
     const ssize_t got = pread(file.get(), said.data(), said.size(), 0);
     said.resize(got < 0 ? 0 : static_cast<size_t>(got));
     return Contains(said, line) && Contains(said, aside);
-  });
+  }, absl::Seconds(20));
   Shutdown();
   fflush(stdout);
   dup2(kept.get(), 1);

@@ -92,12 +92,13 @@ Series Relay(Crew& crew, std::string name, Placement placement) {
   return series;
 }
 
-Series SpinRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu) {
+Series SpinRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu, std::string unit) {
   Setting setting;
   setting.parts = {MakePart(0, SpinAsker, cpu, kSpins),
                    MakePart(1, SpinEcho, peer_cpu, kSpins)};
   setting.operations_per_observation = kSpinBatch;
-  Series series = Played(crew, std::move(name), "ns", std::move(setting));
+  if (unit == "us") setting.unit_ns = 1000;
+  Series series = Played(crew, std::move(name), std::move(unit), std::move(setting));
   series.more["placement"] = Cpus(cpu, peer_cpu);
   return series;
 }

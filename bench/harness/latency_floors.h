@@ -24,8 +24,10 @@ Series UnixSocketRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu);
 // One way: a producer's eventfd wakes a relay, the relay's eventfd wakes the consumer.
 // The producer pauses before each, so that all three are parked when it begins.
 Series Relay(Crew& crew, std::string name, Placement placement);
-// There and back between two processes that look at each other's cache line.
-Series SpinRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu);
+// There and back between two processes that look at each other's cache line. `unit`: "ns"
+// or "us", that of the rows it is the floor of.
+Series SpinRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu,
+                     std::string unit = "ns");
 // The cheapest system call there is.
 Series BareSystemCall(Crew& crew, std::string name, int cpu);
 

@@ -95,11 +95,6 @@ bool ChannelProducer::Publish() {
   if (published_ == tail_) return false;
   published_ = tail_;
   own_->tail.exchange(tail_, std::memory_order_seq_cst);
-  // The lines of the next record are fetched from the consumer's cache now, and not while it
-  // waits for that record.
-  const std::byte* const next = ring_ + places_.OffsetOf(tail_);
-  __builtin_prefetch(next, 1);
-  __builtin_prefetch(next + kLine, 1);
   return true;
 }
 
@@ -109,6 +104,9 @@ ChannelConsumer::ChannelConsumer(ChannelHeader* own, const std::byte* peer)
       ring_(peer + kChannelHeaderBytes) {}
 
 bool ChannelConsumer::HasRecords() const {
+  // Whoever looks again and again has the record's line when it sees the tail.
+  __builtin_prefetch(ring_ + places_.OffsetOf(head_));
+  __builtin_prefetch(ring_ + places_.OffsetOf(head_) + kLine);
   return peer_->tail.load(std::memory_order_seq_cst) != head_;
 }
 

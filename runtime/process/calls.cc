@@ -95,7 +95,7 @@ std::optional<std::string> Process::EncodeArguments(OutgoingCall& call) {
   return std::string(BytesOf(*id));
 }
 
-void Process::Transmit(Peer& peer, OutgoingCall call) {
+void Process::Transmit(Peer& peer, OutgoingCall&& call) {
   const std::optional<std::string> bytes = EncodeArguments(call);
   if (!bytes.has_value()) {
     return Fail(*call.result, {.kind = ErrorKind::kLost,
@@ -107,7 +107,7 @@ void Process::Transmit(Peer& peer, OutgoingCall call) {
   peer.sent.Push(std::move(call));
 }
 
-ResultPtr Process::CallTask(OutgoingCall call, const CallOptions& options) {
+ResultPtr Process::CallTask(OutgoingCall&& call, const CallOptions& options) {
   ResultPtr result = call.result;
   Lock lock(mutex_);
   if (!node_lost_.empty()) throw RuntimeUnavailable(node_lost_);
@@ -242,7 +242,7 @@ uint64_t Process::CreateActor(OutgoingCall call, const CallOptions& options) {
   return id;
 }
 
-ResultPtr Process::CallActor(uint64_t id, OutgoingCall call) {
+ResultPtr Process::CallActor(uint64_t id, OutgoingCall&& call) {
   ResultPtr result = call.result;
   Lock lock(mutex_);
   if (!node_lost_.empty()) throw RuntimeUnavailable(node_lost_);

@@ -55,7 +55,7 @@ void Process::OnCall(Peer& caller, uint64_t number, std::string_view bytes) {
   }
 }
 
-void Process::Run(IncomingCall call) {
+void Process::Run(IncomingCall&& call) {
   ReplyHeader reply;
   std::string body;
   std::vector<ObjectId> ids;

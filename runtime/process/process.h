@@ -123,9 +123,9 @@ class Process {
   bool is_worker() const { return is_worker_; }
 
   // Calls (calls.cc).
-  ResultPtr CallTask(OutgoingCall call, const CallOptions& options);
+  ResultPtr CallTask(OutgoingCall&& call, const CallOptions& options);
   uint64_t CreateActor(OutgoingCall call, const CallOptions& options);
-  ResultPtr CallActor(uint64_t actor, OutgoingCall call);
+  ResultPtr CallActor(uint64_t actor, OutgoingCall&& call);
   uint64_t FindActor(const std::string& name);
   void KillActor(uint64_t actor);
   ObjectId NextId();
@@ -188,7 +188,7 @@ class Process {
 
   // Calls and replies (calls.cc, replies.cc). All with the lock held.
   bool Ready(OutgoingCall& call, bool& failed);
-  void Transmit(Peer& peer, OutgoingCall call);
+  void Transmit(Peer& peer, OutgoingCall&& call);
   std::optional<std::string> EncodeArguments(OutgoingCall& call);
   Peer* LeaseWithRoom(const Shape& shape) const;
   void Dispatch(Shape& shape);
@@ -215,7 +215,7 @@ class Process {
   // Running (executor.cc).
   void Serve();
   void OnCall(Peer& caller, uint64_t number, std::string_view bytes);
-  void Run(IncomingCall call);
+  void Run(IncomingCall&& call);
   void Reply(Peer& caller, uint64_t number, ReplyHeader header,
              const std::vector<ObjectId>& ids, std::string_view body);
 
@@ -235,6 +235,7 @@ class Process {
   std::mutex mutex_;
   std::condition_variable turn_;
   bool leading_ = false;
+  uint32_t followers_ = 0;  // threads that wait for who leads
   bool stopping_ = false;
   std::string node_lost_;        // why the node is gone
   // Microseconds: several times what a wake-up costs, or caller and callee stay on the one core

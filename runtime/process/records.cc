@@ -38,12 +38,14 @@ void ThrowError(std::string_view packed) {
 
 absl::StatusOr<ParsedReply> ParseReply(std::string_view bytes) {
   ParsedReply reply;
-  const absl::Status broken = absl::DataLossError("a reply that says more than it holds");
-  if (!TakeFrom(bytes, reply.header)) return broken;
+  const auto broken = [] {
+    return absl::DataLossError("a reply that says more than it holds");
+  };
+  if (!TakeFrom(bytes, reply.header)) return broken();
   for (auto* const ids : {&reply.borrowed, &reply.contained}) {
     const uint32_t count =
         ids == &reply.borrowed ? reply.header.borrowed : reply.header.contained;
-    if (count > bytes.size() / sizeof(ObjectId)) return broken;
+    if (count > bytes.size() / sizeof(ObjectId)) return broken();
     ids->resize(count);
     for (ObjectId& id : *ids) TakeFrom(bytes, id);
   }

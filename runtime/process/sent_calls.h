@@ -19,7 +19,7 @@ class SentCalls {
   uint32_t open() const { return open_; }
 
   // Keeps `call` as next_number().
-  void Push(OutgoingCall call) {
+  void Push(OutgoingCall&& call) {
     if (next_ - first_ == ring_.size()) Grow();
     ring_[next_++ & (ring_.size() - 1)] = std::move(call);
     ++open_;

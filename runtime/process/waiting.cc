@@ -43,12 +43,15 @@ bool Process::WaitUntil(Lock& lock, absl::Time until, const std::function<bool()
   while (!done()) {
     if (leading_) {
       // Somebody else looks at the channels, and says when something came.
+      ++followers_;
+      bool in_time = true;
       if (until == absl::InfiniteFuture()) {
         turn_.wait(lock);
-      } else if (turn_.wait_until(lock, absl::ToChronoTime(until)) ==
-                 std::cv_status::timeout) {
-        return finish(done());
+      } else {
+        in_time = turn_.wait_until(lock, absl::ToChronoTime(until)) == std::cv_status::no_timeout;
       }
+      --followers_;
+      if (!in_time) return finish(done());
       continue;
     }
     leading_ = true;
@@ -69,7 +72,7 @@ bool Process::WaitUntil(Lock& lock, absl::Time until, const std::function<bool()
       Parker::Unpark(page_->parked);
     }
     leading_ = false;
-    turn_.notify_all();
+    if (followers_ > 0) turn_.notify_all();
     if (!came && absl::Now() >= until) return finish(done());
   }
   // Who waits without leading takes over.

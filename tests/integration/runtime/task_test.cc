@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -58,13 +60,18 @@ int SumOfMap(std::map<std::string, int> values) {
   for (const auto& [name, value] : values) sum += value;
   return sum;
 }
+template <typename T>
+T Same(T value) {
+  return value;
+}
 int Depth(int depth);
 ObjectRef<int> MakesARef(int value);
 int Unregistered() { return 0; }
 
 PENSTOCK_REMOTE(PENSTOCK_FUNC(Add, int, int), PENSTOCK_FUNC(Add, double, double), Greet, Move,
                 Nothing, Throws, ThrowsANumber, Pid, Exits, Aborts, KillsItself, Sleeps, Ones,
-                Sum, SumOfRefs, SumOfMap, Depth, MakesARef);
+                Sum, SumOfRefs, SumOfMap, Depth, MakesARef, PENSTOCK_FUNC(Same<uint64_t>, uint64_t),
+                PENSTOCK_FUNC(Same<int64_t>, int64_t), PENSTOCK_FUNC(Same<uint16_t>, uint16_t));
 
 int Depth(int depth) {
   return depth == 0 ? 0 : 1 + *Task(Depth).Remote(depth - 1).Get();
@@ -78,6 +85,28 @@ class Tasks : public testing::Test {
   static void SetUpTestSuite() { Init({.num_cpus = 2, .memory = 64 << 20}); }
   static void TearDownTestSuite() { Shutdown(); }
 };
+
+TEST_F(Tasks, WholeNumbersOfEveryLengthArriveAsTheyWere) {
+  const auto same_u64 = PENSTOCK_FUNC(Same<uint64_t>, uint64_t);
+  const auto same_i64 = PENSTOCK_FUNC(Same<int64_t>, int64_t);
+  const auto same_u16 = PENSTOCK_FUNC(Same<uint16_t>, uint16_t);
+  for (int bits = 0; bits < 64; ++bits) {
+    for (const uint64_t number : {uint64_t{1} << bits, (uint64_t{1} << bits) - 1}) {
+      EXPECT_EQ(*Task(same_u64).Remote(number).Get(), number);
+      const auto positive = static_cast<int64_t>(number);
+      EXPECT_EQ(*Task(same_i64).Remote(positive).Get(), positive);
+      EXPECT_EQ(*Task(same_i64).Remote(~positive).Get(), ~positive);
+      const auto narrow = static_cast<uint16_t>(number);
+      EXPECT_EQ(*Task(same_u16).Remote(narrow).Get(), narrow);
+    }
+  }
+  constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
+  EXPECT_EQ(*Task(same_u64).Remote(kMost).Get(), kMost);
+  // What does not fit is refused, and not cut to size.
+  const std::string too_wide = internal::Pack(uint64_t{1} << 16);
+  EXPECT_THROW(internal::Unpack<uint16_t>(too_wide), std::exception);
+  EXPECT_THROW(internal::Unpack<int64_t>(internal::Pack(kMost)), std::exception);
+}
 
 TEST_F(Tasks, ReturnWhatTheirFunctionReturns) {
   EXPECT_EQ(*Task(AddInts).Remote(1, 2).Get(), 3);

@@ -3,8 +3,10 @@
 #ifndef PENSTOCK_INTERNAL_ARGUMENTS_H_
 #define PENSTOCK_INTERNAL_ARGUMENTS_H_
 
+#include <concepts>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -108,8 +110,31 @@ class UnpackZone {
   const bool own_;
   msgpack::zone* const zone_;
 };
+// A whole number that is all of `bytes` needs none of that. False: msgpack is to say what it
+// is, or why it does not fit.
+template <std::integral T>
+bool UnpackNumber(std::string_view bytes, T& value) {
+  if (bytes.empty()) return false;
+  const auto kind = static_cast<uint8_t>(bytes[0]);
+  if (bytes.size() == 1 && kind <= 0x7f) {
+    value = static_cast<T>(kind);
+    return true;
+  }
+  // 0xcc to 0xcf: unsigned, of 1, 2, 4 or 8 bytes, the highest first.
+  if (kind < 0xcc || kind > 0xcf || bytes.size() != 1 + (size_t{1} << (kind - 0xcc))) {
+    return false;
+  }
+  uint64_t number = 0;
+  for (const char byte : bytes.substr(1)) number = number << 8 | static_cast<uint8_t>(byte);
+  if (number > static_cast<uint64_t>(std::numeric_limits<T>::max())) return false;
+  value = static_cast<T>(number);
+  return true;
+}
 template <typename T>
 T Unpack(std::string_view bytes) {
+  if constexpr (std::integral<T> && sizeof(T) > 1) {
+    if (T value; UnpackNumber(bytes, value)) return value;
+  }
   UnpackZone zone;
   return msgpack::unpack(zone.get(), bytes.data(), bytes.size()).template as<T>();
 }

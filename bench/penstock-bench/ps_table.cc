@@ -8,7 +8,6 @@
 
 #include <fmt/format.h>
 
-#include "bench/harness/interrupt.h"
 #include "bench/harness/paired_runner.h"
 #include "bench/penstock-bench/ps_jobs.h"
 #include "bench/penstock-bench/runtime_functions.h"
@@ -19,24 +18,19 @@ namespace {
 
 constexpr uint32_t kNumbers[] = {1, 2, 4, 8};
 constexpr uint32_t kMostWorkers = 8;
-constexpr int kSamples = 7;
-constexpr int kSamplesQuick = 2;
 
-// One field of the table, after a run that does not count.
-absl::StatusOr<Result> MeasureField(AsynchronousJob& job, const PsWorkload& workload,
-                                    bool quick) {
-  Sample sample;
-  job.Run(workload.workers, workload.iterations);
-  for (int i = 0; i < (quick ? kSamplesQuick : kSamples); ++i) {
-    PENSTOCK_RETURN_IF_ERROR(NotInterrupted());
+// One field of the table, the last of the report's results.
+absl::Status MeasureField(AsynchronousJob& job, const PsWorkload& workload,
+                          const RunOptions& options, Report& report) {
+  Series series{fmt::format("ps_views_s_shards{}_workers{}", workload.shards, workload.workers),
+                "s", Kind::kLatency, nullptr, {}, nullptr};
+  series.take = [&](Sample& sample) {
     sample.Add(job.Run(workload.workers, workload.iterations));
-  }
-  Result result;
-  result.name =
-      fmt::format("ps_views_s_shards{}_workers{}", workload.shards, workload.workers);
-  result.unit = "s";
-  ConcludeRun(Kind::kLatency, sample, result);
-  return result;
+    return absl::OkStatus();
+  };
+  Group group;
+  group.values.push_back(std::move(series));
+  return RunGroup(group, options, report);
 }
 
 // A line of the table in Markdown, for docs/performance.md.
@@ -70,10 +64,10 @@ absl::Status MeasurePsTable(const PsWorkload& workload, Config config,
                           report.verification);
       for (const uint32_t workers : kNumbers) {
         field.workers = workers;
-        PENSTOCK_ASSIGN_OR_RETURN(Result result, MeasureField(job, field, options.quick));
+        PENSTOCK_RETURN_IF_ERROR(MeasureField(job, field, options, report));
+        const Result& result = report.results.back();
         fmt::print(stderr, "{}: {:.3f} s\n", result.name, result.value);
         fields.push_back(fmt::format("{:.3f} s", result.value));
-        report.results.push_back(std::move(result));
       }
     }
     Shutdown();

@@ -1,4 +1,4 @@
-// The background thread that populates and collapses.
+// The background threads that populate and collapse.
 #include "tools/penstockd/populator.h"
 
 #include <sys/resource.h>
@@ -19,6 +19,7 @@ constexpr uint64_t kStepBytes = 32 * kMiB;
 constexpr uint64_t kSmallPageBytes = 4096;
 constexpr int kRetries = 40;
 constexpr auto kRetryPause = std::chrono::milliseconds(250);
+constexpr unsigned kMostThreads = 4;
 
 }  // namespace
 
@@ -92,41 +93,67 @@ bool Populator::Collapse(const PopulatorTarget& target, uint64_t offset) {
     collapse_ = false;
     SetNote("4 KiB pages only: " + std::string(status.message()));
   } else {
+    const std::lock_guard lock(mutex_);
     failed_.emplace_back(&target, offset);
   }
   return false;
 }
 
-void Populator::Run() {
+// False when there is nothing left to do.
+bool Populator::PopulateNextStep() {
+  uint64_t offset, step;
+  {
+    const std::lock_guard lock(mutex_);
+    const uint64_t left = arena_.file->bytes() - next_offset_;
+    if (left == 0 || out_of_memory_ || stopping()) return false;
+    offset = next_offset_;
+    step = std::min(offset == 0 ? kFirstStepBytes : kStepBytes, left);
+    next_offset_ += step;
+  }
+  uint64_t huge = 0;
+  const bool made = Fill(arena_, offset, step, huge);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!made) {
+      out_of_memory_ = true;
+      return false;
+    }
+    ready_.emplace_back(offset, step);
+    progress_.populated_bytes += step;
+    progress_.huge_bytes += huge;
+  }
+  RingDoorbell(notify_fd_);
+  return true;
+}
+
+void Populator::PopulateArena() {
   // Beside clients that have work to do, this one waits.
   setpriority(PRIO_PROCESS, 0, 10);
-  const uint64_t arena_bytes = arena_.file->bytes();
-  bool index_done = false;
-  for (uint64_t offset = 0; offset < arena_bytes && !stopping();) {
-    const uint64_t step = std::min(offset == 0 ? kFirstStepBytes : kStepBytes,
-                                   arena_bytes - offset);
-    uint64_t huge = 0;
-    if (!Fill(arena_, offset, step, huge)) break;
-    {
-      const std::lock_guard lock(mutex_);
-      ready_.emplace_back(offset, step);
-      progress_.populated_bytes += step;
-      progress_.huge_bytes += huge;
-    }
-    RingDoorbell(notify_fd_);
-    offset += step;
-    if (!index_done) {
-      // After the first extent, so that nobody waits for it: look-ups work on any pages.
-      index_done = true;
-      const uint64_t index_bytes = index_.file->bytes();
-      for (uint64_t at = 0; at < index_bytes && !stopping(); at += kStepBytes) {
-        const uint64_t part = std::min(kStepBytes, index_bytes - at);
-        uint64_t index_huge = 0;
-        if (!Fill(index_, at, part, index_huge)) break;
-        const std::lock_guard lock(mutex_);
-        progress_.index_huge_bytes += index_huge;
-      }
-    }
+  while (PopulateNextStep()) {
+  }
+}
+
+void Populator::PopulateIndex() {
+  const uint64_t index_bytes = index_.file->bytes();
+  for (uint64_t at = 0; at < index_bytes && !stopping(); at += kStepBytes) {
+    const uint64_t part = std::min(kStepBytes, index_bytes - at);
+    uint64_t index_huge = 0;
+    if (!Fill(index_, at, part, index_huge)) return;
+    const std::lock_guard lock(mutex_);
+    progress_.index_huge_bytes += index_huge;
+  }
+}
+
+void Populator::Run() {
+  setpriority(PRIO_PROCESS, 0, 10);
+  // The index after the first extent, so that nobody waits for it: look-ups work on any pages.
+  if (PopulateNextStep()) {
+    std::vector<std::thread> helpers;
+    const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMostThreads);
+    for (unsigned i = 1; i < threads; ++i) helpers.emplace_back([this] { PopulateArena(); });
+    PopulateIndex();
+    PopulateArena();
+    for (std::thread& helper : helpers) helper.join();
   }
   {
     const std::lock_guard lock(mutex_);
@@ -136,13 +163,15 @@ void Populator::Run() {
   RetryCollapse();
 }
 
+// The helpers have ended.
 void Populator::RetryCollapse() {
   for (int i = 0; i < kRetries && !failed_.empty() && collapse_ && !stopping(); ++i) {
+    std::vector<std::pair<const PopulatorTarget*, uint64_t>> again;
     {
       std::unique_lock lock(mutex_);
       wake_.wait_for(lock, kRetryPause, [this] { return stopping(); });
+      again = std::exchange(failed_, {});
     }
-    const auto again = std::exchange(failed_, {});
     for (const auto& [target, offset] : again) {
       const uint64_t huge = Collapse(*target, offset) ? kHugePageBytes : 0;
       const std::lock_guard lock(mutex_);

@@ -1,9 +1,10 @@
-// Populator: the background thread that gives the arena and the index their pages.
+// Populator: the background threads that give the arena and the index their pages.
 //
 // Step by step: allocate 4 KiB pages (missing memory is an error here and not a SIGBUS in
 // a client), collapse them into 2 MiB pages, hand the extent to the daemon. Ranges that
 // could not be collapsed are tried again later. The daemon serves all the while; nothing
-// of an extent is leased before the extent is ready.
+// of an extent is leased before the extent is ready. Several threads, a step each: memory
+// that a host gives only at the first touch comes to two of them nearly twice as fast.
 #ifndef PENSTOCK_TOOLS_PENSTOCKD_POPULATOR_H_
 #define PENSTOCK_TOOLS_PENSTOCKD_POPULATOR_H_
 
@@ -52,6 +53,9 @@ class Populator {
 
  private:
   void Run();
+  void PopulateArena();
+  void PopulateIndex();
+  bool PopulateNextStep();
   bool Populate(const PopulatorTarget& target, uint64_t offset, uint64_t bytes);
   bool Fill(const PopulatorTarget& target, uint64_t offset, uint64_t bytes, uint64_t& huge);
   bool Collapse(const PopulatorTarget& target, uint64_t offset);
@@ -61,7 +65,7 @@ class Populator {
 
   const PopulatorTarget arena_;
   const PopulatorTarget index_;
-  bool collapse_;
+  std::atomic<bool> collapse_;
   const bool pages_are_huge_;
   const int notify_fd_;
   std::atomic<bool> stop_{false};
@@ -71,9 +75,9 @@ class Populator {
   mutable std::mutex mutex_;  // guards what follows
   std::vector<std::pair<uint64_t, uint64_t>> ready_;
   PopulatorProgress progress_;
-
-  // Only the thread: ranges to try again.
-  std::vector<std::pair<const PopulatorTarget*, uint64_t>> failed_;
+  uint64_t next_offset_ = 0;  // of the arena's next step
+  bool out_of_memory_ = false;
+  std::vector<std::pair<const PopulatorTarget*, uint64_t>> failed_;  // to be tried again
 };
 
 }  // namespace penstock

@@ -21,17 +21,17 @@ struct Setting {
   std::vector<Part> parts;
   int measuring_member = 0;
   uint64_t operations_per_observation = 1;
-  double unit_ns = 1;
 };
 
-// A series that lets the crew play `setting.parts` once for each sample.
+// A series that lets the crew play `setting.parts` once for each sample. `unit`: "us" or "ns".
 Series Played(Crew& crew, std::string name, std::string unit, Setting setting) {
   Series series;
   series.name = std::move(name);
   series.unit = std::move(unit);
   series.kind = Kind::kLatency;
+  const double unit_ns = series.unit == "us" ? 1000 : 1;
   // Words count on from sample to sample, over all series of this crew.
-  series.take = [&crew, setting](Sample& sample) mutable -> absl::Status {
+  series.take = [&crew, setting, unit_ns](Sample& sample) mutable -> absl::Status {
     static uint64_t played = 0;
     for (Part& part : setting.parts) part.order.first = played;
     played += setting.parts.front().order.count;
@@ -39,7 +39,7 @@ Series Played(Crew& crew, std::string name, std::string unit, Setting setting) {
     for (size_t i = 0; i < answers.size(); ++i) {
       if (setting.parts[i].member != setting.measuring_member) continue;
       for (const double ns : crew.ObservationsOf(setting.measuring_member, answers[i])) {
-        sample.Add(ns / setting.unit_ns, setting.operations_per_observation);
+        sample.Add(ns / unit_ns, setting.operations_per_observation);
       }
     }
     return absl::OkStatus();
@@ -63,7 +63,6 @@ Series FutexRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu) {
   Setting setting;
   setting.parts = {MakePart(0, FutexAsker, cpu, kRoundTrips),
                    MakePart(1, FutexEcho, peer_cpu, kRoundTrips)};
-  setting.unit_ns = 1000;
   Series series = Played(crew, std::move(name), "us", std::move(setting));
   series.more["placement"] = Cpus(cpu, peer_cpu);
   return series;
@@ -73,7 +72,6 @@ Series UnixSocketRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu) 
   Setting setting;
   setting.parts = {MakePart(0, SocketAsker, cpu, kRoundTrips),
                    MakePart(1, SocketEcho, peer_cpu, kRoundTrips)};
-  setting.unit_ns = 1000;
   Series series = Played(crew, std::move(name), "us", std::move(setting));
   series.more["placement"] = Cpus(cpu, peer_cpu);
   return series;
@@ -86,7 +84,6 @@ Series Relay(Crew& crew, std::string name, Placement placement) {
       MakePart(1, RelayConsumer, placement.consumer, kParkedBatch),
       MakePart(2, RelayMiddle, placement.relay, kParkedBatch)};
   setting.measuring_member = 1;
-  setting.unit_ns = 1000;
   Series series = Played(crew, std::move(name), "us", std::move(setting));
   series.more["placement"] = placement.ToString();
   return series;
@@ -97,7 +94,6 @@ Series SpinRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu, std::s
   setting.parts = {MakePart(0, SpinAsker, cpu, kSpins),
                    MakePart(1, SpinEcho, peer_cpu, kSpins)};
   setting.operations_per_observation = kSpinBatch;
-  if (unit == "us") setting.unit_ns = 1000;
   Series series = Played(crew, std::move(name), std::move(unit), std::move(setting));
   series.more["placement"] = Cpus(cpu, peer_cpu);
   return series;

@@ -146,7 +146,7 @@ absl::Status MeasureActors(Crew& crew, const RunOptions& options, Report& report
         SyncSeries("actor_sync_parked_us", report.verification, kUntilItSleepsNs, call));
     PENSTOCK_RETURN_IF_ERROR(RunGroup(parked, options, report));
     Group spinning;
-    spinning.floor = SpinRoundTrip(crew, "line_rtt_us", here, there, "us");
+    spinning.floor = SpinRoundTrip(crew, "spin_rtt_us", here, there, "us");
     spinning.values.push_back(SyncSeries("actor_sync_spinning_us", report.verification, 0, call));
     PENSTOCK_RETURN_IF_ERROR(RunGroup(spinning, options, report));
     PENSTOCK_RETURN_IF_ERROR(PinToCpu(here, pid));

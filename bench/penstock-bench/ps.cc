@@ -23,20 +23,11 @@ namespace {
 
 constexpr int kLeastFirsts = 15, kMostFirsts = 45;  // more only until they agree
 
-Series SeriesOf(std::string name, std::function<double()> run) {
-  Series series{std::move(name), "s", Kind::kLatency, nullptr, {}, nullptr};
-  series.take = [run = std::move(run)](Sample& sample) {
-    sample.Add(run());
-    return absl::OkStatus();
-  };
-  return series;
-}
-
 Series SeriesOf(PsWay way, const PsWorkload& workload, Verification& verification) {
   std::string name = way.name;
   const auto job = std::make_shared<AsynchronousJob>(std::move(way), verification);
-  return SeriesOf(std::move(name),
-                  [job, workload] { return job->Run(workload.workers, workload.iterations); });
+  return SecondsOf(std::move(name),
+                   [job, workload] { return job->Run(workload.workers, workload.iterations); });
 }
 
 // From Init on: nothing is warm, and the store's memory is still being made.
@@ -90,7 +81,7 @@ absl::Status MeasureWarm(const PsWorkload& workload, Config config,
   const auto rounds =
       std::make_shared<SynchronousJob>("ps_views_read_s", workload, verification);
   return run(PsTraffic::kViewsRead,
-             {SeriesOf("ps_views_read_s", [rounds] { return rounds->Run(); })});
+             {SecondsOf("ps_views_read_s", [rounds] { return rounds->Run(); })});
 }
 
 absl::Status Measure(const RunOptions& options, Report& report) {

@@ -109,4 +109,13 @@ void SynchronousJob::CheckRound() {
   CheckAll(server_.Views(), expected_, name_, verification_);
 }
 
+Series SecondsOf(std::string name, std::function<double()> run) {
+  Series series{std::move(name), "s", Kind::kLatency, nullptr, {}, nullptr};
+  series.take = [run = std::move(run)](Sample& sample) {
+    sample.Add(run());
+    return absl::OkStatus();
+  };
+  return series;
+}
+
 }  // namespace penstock::bench

@@ -10,6 +10,7 @@
 
 #include <penstock/parameter_server.h>
 
+#include "bench/harness/paired_runner.h"
 #include "bench/harness/ps_floor.h"
 #include "bench/harness/report.h"
 
@@ -61,6 +62,9 @@ class SynchronousJob {
   // it stays finite for 170,000 rounds, hours of them.
   double expected_ = 0;
 };
+
+// A row of the seconds that `run` returns, one run a sample.
+Series SecondsOf(std::string name, std::function<double()> run);
 
 }  // namespace penstock::bench
 

@@ -22,14 +22,10 @@ constexpr uint32_t kMostWorkers = 8;
 // One field of the table, the last of the report's results.
 absl::Status MeasureField(AsynchronousJob& job, const PsWorkload& workload,
                           const RunOptions& options, Report& report) {
-  Series series{fmt::format("ps_views_s_shards{}_workers{}", workload.shards, workload.workers),
-                "s", Kind::kLatency, nullptr, {}, nullptr};
-  series.take = [&](Sample& sample) {
-    sample.Add(job.Run(workload.workers, workload.iterations));
-    return absl::OkStatus();
-  };
   Group group;
-  group.values.push_back(std::move(series));
+  group.values.push_back(SecondsOf(
+      fmt::format("ps_views_s_shards{}_workers{}", workload.shards, workload.workers),
+      [&] { return job.Run(workload.workers, workload.iterations); }));
   return RunGroup(group, options, report);
 }
 

@@ -105,8 +105,9 @@ ChannelConsumer::ChannelConsumer(ChannelHeader* own, const std::byte* peer)
 
 bool ChannelConsumer::HasRecords() const {
   // Whoever looks again and again has the record's line when it sees the tail.
-  __builtin_prefetch(ring_ + places_.OffsetOf(head_));
-  __builtin_prefetch(ring_ + places_.OffsetOf(head_) + kLine);
+  const std::byte* const next = ring_ + places_.OffsetOf(head_);
+  __builtin_prefetch(next);
+  __builtin_prefetch(next + kLine);
   return peer_->tail.load(std::memory_order_seq_cst) != head_;
 }
 

@@ -221,7 +221,7 @@ ActorState& Process::ActorOf(uint64_t id) {
   return *actor;
 }
 
-uint64_t Process::CreateActor(OutgoingCall call, const CallOptions& options) {
+uint64_t Process::CreateActor(OutgoingCall&& call, const CallOptions& options) {
   Lock lock(mutex_);
   if (!node_lost_.empty()) throw RuntimeUnavailable(node_lost_);
   const uint64_t id = number_ << 32 | next_request_++;

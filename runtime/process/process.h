@@ -124,7 +124,7 @@ class Process {
 
   // Calls (calls.cc).
   ResultPtr CallTask(OutgoingCall&& call, const CallOptions& options);
-  uint64_t CreateActor(OutgoingCall call, const CallOptions& options);
+  uint64_t CreateActor(OutgoingCall&& call, const CallOptions& options);
   ResultPtr CallActor(uint64_t actor, OutgoingCall&& call);
   uint64_t FindActor(const std::string& name);
   void KillActor(uint64_t actor);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 
 #include "store/base/units.h"
 #include "store/shm/huge_pages.h"
@@ -127,8 +128,6 @@ bool Populator::PopulateNextStep() {
 }
 
 void Populator::PopulateArena() {
-  // Beside clients that have work to do, this one waits.
-  setpriority(PRIO_PROCESS, 0, 10);
   while (PopulateNextStep()) {
   }
 }
@@ -145,12 +144,17 @@ void Populator::PopulateIndex() {
 }
 
 void Populator::Run() {
+  // Beside clients that have work to do, this thread and those it starts wait.
   setpriority(PRIO_PROCESS, 0, 10);
   // The index after the first extent, so that nobody waits for it: look-ups work on any pages.
   if (PopulateNextStep()) {
     std::vector<std::thread> helpers;
     const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMostThreads);
-    for (unsigned i = 1; i < threads; ++i) helpers.emplace_back([this] { PopulateArena(); });
+    try {
+      for (unsigned i = 1; i < threads; ++i) helpers.emplace_back([this] { PopulateArena(); });
+    } catch (const std::system_error&) {
+      // A limit on threads: those that there are do all of it.
+    }
     PopulateIndex();
     PopulateArena();
     for (std::thread& helper : helpers) helper.join();

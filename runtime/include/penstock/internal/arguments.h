@@ -110,8 +110,9 @@ class UnpackZone {
   const bool own_;
   msgpack::zone* const zone_;
 };
-// A whole number that is all of `bytes` needs none of that. False: msgpack is to say what it
-// is, or why it does not fit.
+
+// Reads a whole number that is all of `bytes`, without what nested values need. False: msgpack
+// is to say what it is, or why it does not fit.
 template <std::integral T>
 bool UnpackNumber(std::string_view bytes, T& value) {
   if (bytes.empty()) return false;

@@ -200,6 +200,7 @@ void SpillFiles::Close(SpillFile& file) {
   if (current_ == &file) current_ = nullptr;
   file.closed = true;
   compaction_due_ = true;
+  Settle(&file);
 }
 
 SpillFile* SpillFiles::Use(uint32_t number) {

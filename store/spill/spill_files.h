@@ -58,7 +58,8 @@ class SpillFiles {
   Placement Place(uint64_t record_bytes, bool exceed_limit);
   // Whether a record that was refused so could have a place if no dead record took any.
   bool MayFit(SpillFault fault, uint64_t record_bytes) const;
-  // No further records; after a failed write, so that its place is never mistaken for one.
+  // No further records. Also after a failed write, whose place is not used again. `file` may
+  // be gone afterwards, unless it is in use.
   void Close(SpillFile& file);
 
   // Raises the user count of a file that has live entries.

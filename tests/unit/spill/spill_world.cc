@@ -209,8 +209,8 @@ void SpillWorld::Settle() {
   };
   Settle(quiet);
   const KeptObject probe = Keep(~uint64_t{0}, 1);
-  Drop(probe);
   const uint64_t objects = store->Stats().live_objects;
+  Drop(probe);
   Settle([&](const SpillStats& stats) { return stats.live_objects < objects && quiet(stats); });
 }
 

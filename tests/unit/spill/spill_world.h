@@ -8,10 +8,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "store/base/unique_fd.h"
+#include "store/base/units.h"
+#include "store/spill/record.h"
 #include "store/spill/spill_store.h"
 
 namespace penstock::testing {

@@ -29,13 +29,11 @@ void SpillEngine::Advance() {
   // Somebody waits for a read; a write makes room for somebody later.
   reader_.Advance();
   if (cancelled_) return;
-  writer_.Advance([this] { return mover_.CanMakeRoom(); });
-  mover_.Advance(writer_.wants_room());
-  // Compaction that has just ended made room, or will make none.
-  if (writer_.wants_room() && !mover_.active()) {
+  do {
     writer_.Advance([this] { return mover_.CanMakeRoom(); });
     mover_.Advance(writer_.wants_room());
-  }
+    // Compaction that ended at once made room, or will make none.
+  } while (writer_.wants_room() && !mover_.active());
 }
 
 void SpillEngine::Finished(DiskRequest& request) {

@@ -245,6 +245,7 @@ void SpillFiles::RemoveLive(SpillFile* file, uint64_t record_bytes) {
   PENSTOCK_CHECK(file->live_bytes >= record_bytes);
   file->live_bytes -= record_bytes;
   live_bytes_ -= record_bytes;
+  file->stuck = false;
   compaction_due_ = true;
   Settle(file);
 }

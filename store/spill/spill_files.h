@@ -28,7 +28,7 @@ struct SpillFile {
   uint32_t users = 0;           // operations that read or write it
   bool closed = false;
   bool had_live = false;
-  bool stuck = false;           // its objects could not be moved; again when room was made
+  bool stuck = false;           // could not be emptied; again when something has changed
   EntryList entries;
 
   uint64_t dead_bytes() const { return head_bytes - kSpillBlockBytes - live_bytes; }

@@ -17,18 +17,21 @@ constexpr size_t kChunksForOthers = 4;
 }  // namespace
 
 void SpillMover::Advance(bool pressure) {
-  if (file_ == nullptr) {
-    SpillFile* file = context_.files.PickForCompaction(pressure);
-    if (file == nullptr) return;
-    Begin(*file);
-  }
   for (;;) {
-    if (group_ != nullptr && !PackGroup()) break;
-    if (reading_ || large_ || !ReadNext()) break;
+    if (file_ == nullptr) {
+      SpillFile* file = context_.files.PickForCompaction(std::exchange(pressure, false));
+      if (file == nullptr) return;
+      Begin(*file);
+    }
+    for (;;) {
+      if (group_ != nullptr && !PackGroup()) break;
+      if (reading_ || large_ || !ReadNext()) break;
+    }
+    writer_.Flush();
+    const bool nothing_left = stopped_ || next_ == items_.size();
+    if (!nothing_left || reading_ || large_ || group_ != nullptr || packed_ > 0) return;
+    End();
   }
-  writer_.Flush();
-  const bool nothing_left = stopped_ || next_ == items_.size();
-  if (nothing_left && !reading_ && !large_ && group_ == nullptr && packed_ == 0) End();
 }
 
 void SpillMover::Begin(SpillFile& file) {
@@ -110,7 +113,7 @@ bool SpillMover::PackGroup() {
     const MovedRecord record{item.handle, item.place, file_, facts,
                              group_->buffer + at + DataOffset(facts.stored_bytes)};
     if (writer_.PackMoved(record, *this) != SpillFault::kNone) {
-      GiveUp();
+      stopped_ = true;  // there is no room for what is live here
       break;
     }
     ++packed_;
@@ -124,7 +127,7 @@ bool SpillMover::ReadLarge() {
   const Placement to =
       context_.files.Place(RecordBytes(facts.stored_bytes), /*exceed_limit=*/true);
   if (to.fault != SpillFault::kNone) {
-    GiveUp();
+    stopped_ = true;
     return false;
   }
   large_.emplace(LargeMove{facts, to, PieceCount(facts.stored_bytes), 0, {}});
@@ -146,11 +149,12 @@ void SpillMover::Finished(Chunk& chunk) {
     return;
   }
   reading_ = false;
-  if (chunk.request.error == 0) {
+  if (chunk.request.error == 0 && !stopped_) {
     group_ = &chunk;
     return;
   }
   context_.chunks.Return(chunk);
+  if (stopped_) return;
   if (group_end_ - next_ > 1) {
     alone_until_ = group_end_;
   } else {
@@ -203,7 +207,7 @@ void SpillMover::EndLarge(LargeEnd end) {
   large_.reset();
   if (end == LargeEnd::kNoRoom) {
     context_.files.Close(*move.to.file);
-    GiveUp();
+    stopped_ = true;
   } else if (end == LargeEnd::kDamaged) {
     MarkDamaged(item);
   } else if (end == LargeEnd::kWhole && context_.IsAt(item.handle, item.place)) {
@@ -214,7 +218,7 @@ void SpillMover::EndLarge(LargeEnd end) {
 
 void SpillMover::Moved(SpillFault fault) {
   --packed_;
-  if (fault != SpillFault::kNone) GiveUp();
+  if (fault != SpillFault::kNone) stopped_ = true;
 }
 
 void SpillMover::MarkDamaged(const Item& item) {
@@ -225,16 +229,12 @@ void SpillMover::MarkDamaged(const Item& item) {
   ++context_.stats.damaged_objects;
 }
 
-void SpillMover::GiveUp() {
-  // There is no room for what is live here; another file's end makes some.
-  file_->stuck = true;
-  stopped_ = true;
-}
-
 void SpillMover::End() {
-  const uint64_t left_bytes = file_->live_bytes;
+  // What is left was dropped and not taken off yet, was published meanwhile, or had no room:
+  // not again before something has changed.
+  file_->stuck = file_->live_bytes > file_->damaged_bytes;
+  if (file_->live_bytes == 0) ++context_.stats.compacted_files;
   context_.files.Unuse(std::exchange(file_, nullptr));
-  if (left_bytes == 0) ++context_.stats.compacted_files;
 }
 
 void SpillMover::Cancel() {

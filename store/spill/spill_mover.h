@@ -60,7 +60,6 @@ class SpillMover final : public ChunkOwner, public MoveListener {
   void EndLarge(LargeEnd end);
   void MarkDamaged(const Item& item);
   bool IsRecordWhole(const Item& item, const std::byte* record, uint64_t bytes) const;
-  void GiveUp();
   void End();
 
   SpillContext& context_;

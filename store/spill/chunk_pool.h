@@ -38,7 +38,6 @@ struct Chunk {
 class ChunkPool {
  public:
   // Large enough that a disk streams, small enough that sixteen are no memory to speak of.
-  // See docs/formats/spill_file.md for what other sizes gave.
   static constexpr uint64_t kBytes = 1 << 20;
   static constexpr int kCount = 16;
 

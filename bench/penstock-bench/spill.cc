@@ -124,6 +124,7 @@ class SpillRun {
   }
 
   SpillStats Stats() const { return store_->Stats(); }
+  bool is_huge() const { return from_.is_huge() && to_.is_huge(); }
 
  private:
   explicit SpillRun(Verification& verification) : verification_(verification) {}
@@ -192,7 +193,7 @@ absl::Status RunSpill(Crew&, const RunOptions& options, Report& report) {
   PENSTOCK_ASSIGN_OR_RETURN(
       const auto aligned, SpillRun::Start(scratch.path() + "/aligned", 4096, report.verification));
   const SpillStats stats = run->Stats();
-  report.host.pages = "2 MiB (collapsed memfd)";
+  report.host.pages = PagesName(run->is_huge());
   report.host.io = std::string(stats.io);
   if (!stats.direct) report.notes.push_back("no O_DIRECT here: through the page cache");
   Group writes;

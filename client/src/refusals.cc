@@ -18,6 +18,10 @@ std::string WhoHolds(const Completion& answer) {
     text += fmt::format("; most of it, {}, was made by process {}", FormatBytes(detail[5]),
                         detail[4]);
   }
+  if (const auto trouble = static_cast<SpillTrouble>(answer.count);
+      trouble != SpillTrouble::kNone) {
+    text += fmt::format("; and nothing can be spilled: {}", NameOf(trouble));
+  }
   return text;
 }
 
@@ -62,6 +66,21 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
     case AnswerCode::kTooManyRequests:
       return absl::ResourceExhaustedError(
           "this client waits for too many objects at once: wait for fewer at a time");
+    case AnswerCode::kNoRoomToRestore:
+      return absl::ResourceExhaustedError(fmt::format(
+          "object {} is on disk, and there is no room to bring it back: {}. Delete objects, let "
+          "views go, or give the disk room", id.ToHex(), WhoHolds(answer)));
+    case AnswerCode::kSpillLost: {
+      const auto trouble = static_cast<SpillTrouble>(answer.detail[0]);
+      const std::string text = fmt::format(
+          "object {} was spilled to file {} and cannot be read back: {}{}", id.ToHex(),
+          answer.detail[1], NameOf(trouble),
+          answer.detail[2] == 0 ? "" : fmt::format(" (errno {})", answer.detail[2]));
+      if (trouble == SpillTrouble::kIo) {
+        return absl::UnavailableError(text + "; try again, look at the disk");
+      }
+      return absl::DataLossError(text + "; make the object again under a new id");
+    }
     case AnswerCode::kOtherStore:
       return absl::NotFoundError(fmt::format(
           "object {} belongs to another store, or to this one before its daemon died: "

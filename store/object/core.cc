@@ -112,7 +112,8 @@ void Core::CloseSession(SessionRow row) {
     Delete(session.bound_objects.front(), AnswerCode::kDeleted);
   }
   const uint64_t number = session.number;
-  if (objects_go_with_.erase(number) > 0 && makers_[session.maker].objects > 0) {
+  if (objects_go_with_.erase(number) > 0 &&
+      (makers_[session.maker].objects > 0 || !spilled_.empty())) {
     DeleteObjectsOf({number});
   }
   rows_by_number_.erase(number);  // not before: Unlist finds the list by it
@@ -148,6 +149,11 @@ void Core::DeleteObjectsOf(const absl::flat_hash_set<uint64_t>& sessions) {
       Delete(slot, AnswerCode::kDeleted);
     }
   }
+  std::vector<ObjectId> on_disk;
+  for (const auto& [id, copy] : spilled_) {
+    if (sessions.contains(spill_->SpillFacts(copy).maker_session)) on_disk.push_back(id);
+  }
+  for (const ObjectId& id : on_disk) DeleteSpilled(id);
 }
 
 void Core::Break(SessionRow row, std::string why) {
@@ -207,6 +213,7 @@ bool Core::Turn() {
     worked = true;
   }
   if (room_changed_) ServeRoomWaiters();
+  if (spill_ != nullptr) SpillAhead();
   sealed_evictable_ = false;
   PublishCompletions();
   return worked;
@@ -230,7 +237,7 @@ void Core::AnswerDeferred(std::vector<Deferred>& deferred) {
 }
 
 bool Core::PreparePark() {
-  if (!deferred_.empty()) return false;
+  if (!deferred_.empty() || (room_changed_ && !room_waiters_.empty())) return false;
   parker_.Park(index_.header().parked);
   for (const SessionRow row : open_rows_) {
     CoreSession& session = *sessions_[row];

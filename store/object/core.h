@@ -35,6 +35,7 @@
 #include "store/object/graveyard.h"
 #include "store/object/intrusive_slots.h"
 #include "store/object/session.h"
+#include "store/object/spill_host.h"
 #include "store/shm/hash_index.h"
 #include "store/shm/index_segment.h"
 #include "store/shm/lease_segment.h"
@@ -98,6 +99,17 @@ class Core {
   // whose process has ended too (close them afterwards). Cost: about 0.5 us a slot in use.
   RecoveryReport Recover(std::span<const KeptSession> kept, std::vector<SessionRow>& rows);
 
+  // From now on objects may go to disk. Before the first turn, after Recover.
+  void EnableSpill(SpillHost* spill);
+  // After Recover: `copy` is on disk, from before.
+  void AdoptSpilled(uint32_t copy);
+  // Between turns: the end of a write or read that the core asked for.
+  void SpillWritten(const SpillOutcome& outcome);
+  void SpillRead(const SpillOutcome& outcome);
+  // Writing stopped at a trouble of the disk: tries again. The host calls it now and then.
+  void RetrySpill();
+  bool spill_stopped() const { return spill_stopped_; }
+
   // Takes a session whose segments are formatted with `number`. ResourceExhausted at the
   // limit of sessions.
   absl::StatusOr<SessionRow> OpenSession(SessionSegments segments, uint64_t number,
@@ -126,6 +138,7 @@ class Core {
 
  private:
   struct Maker {
+    uint64_t session = 0;
     int32_t pid = 0;
     bool live = false;
     uint64_t objects = 0;
@@ -148,6 +161,18 @@ class Core {
     uint64_t session;
     Submission record;
   };
+
+  struct CleanCopy {
+    uint32_t slot;
+    uint64_t generation;
+    uint32_t epoch;  // last use known
+  };
+  struct SpillJob {
+    uint32_t slot;
+    ObjectId id;
+  };
+  // Who waits for room on the store's own behalf.
+  static constexpr SessionRow kStoreRow = ~SessionRow{0};
 
   // core.cc: turns.
   bool Drain(SessionRow row);
@@ -192,6 +217,8 @@ class Core {
   }
   void AskForLeases();
   bool HandleReserve(SessionRow row, const Submission& record);
+  std::optional<uint32_t> TakeBlock(uint64_t block_bytes, uint64_t session, int32_t pid);
+  void FreeBlock(uint32_t slot);
   std::optional<uint32_t> TakeLease(SessionRow row, uint64_t block_bytes);
   std::optional<uint32_t> TakeLeaseEvicting(SessionRow row, uint64_t block_bytes);
   bool MayOvertake(uint64_t block_bytes) const;
@@ -203,6 +230,7 @@ class Core {
   enum class Evicting { kNo, kAllowed };
   bool ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting);
   void ServeRoomWaiters();
+  Completion RoomRefusal(AnswerCode code) const;
   void RefuseRoom(SessionRow row, uint32_t request, AnswerCode code);
   bool MayEverFit(uint64_t block_bytes) const;
 
@@ -210,6 +238,10 @@ class Core {
   std::optional<uint32_t> Find(const ObjectId& id) const;
   void Publish(SessionRow row, const Submission& record);
   uint32_t EpochOfSeals();
+  void AdvanceEpoch();
+  void CountObject(uint32_t slot);
+  void List(uint32_t slot);
+  bool Exists(const ObjectId& id) const;
   void Delete(uint32_t slot, AnswerCode cause);
   void Unlist(uint32_t slot);
   void Free(uint32_t slot);
@@ -220,6 +252,23 @@ class Core {
   void RetryDoomed();
   void ForgetMaker(uint32_t maker);
 
+  // core_spill.cc: objects on disk.
+  void CountSealedBytes(uint64_t bytes);
+  void AddClean(uint32_t slot, uint32_t copy);
+  std::optional<uint32_t> TakeCopy(uint32_t slot);
+  bool DropClean(uint64_t block_bytes);
+  bool Want(uint32_t slot);
+  bool MayBeWritten(uint32_t slot) const;
+  void StartSpill(uint64_t bytes);
+  void WriteOut(uint32_t slot);
+  void SpillAhead();
+  void WaitForRestore(SessionRow row, const Submission& record);
+  void ForgetRestore(const ObjectId& id);
+  bool ServeRestore(const RoomWaiter& waiter, Evicting evicting);
+  void PublishRestored(uint32_t slot, const ObjectId& id);
+  void DeleteSpilled(const ObjectId& id);
+  void DropCopy(uint32_t copy);
+
   // core_completions.cc: what clients are told.
   void Complete(SessionRow row, const Completion& completion);
   void WriteCompletion(CoreSession& session, const Completion& completion);
@@ -228,6 +277,7 @@ class Core {
   void AnswerObject(SessionRow row, uint32_t request, uint32_t slot);
   void AnswerWaiters(const ObjectId& id, uint32_t slot);
   void RefuseWaiters(const ObjectId& id, AnswerCode code);
+  void RefuseWaiters(const ObjectId& id, Completion refusal);
   void Announce(uint8_t kind, uint32_t slot);
   void ForgetRequest(SessionRow row, uint32_t request);
 
@@ -257,7 +307,7 @@ class Core {
   std::vector<SessionRow> open_rows_;
   std::vector<SessionRow> free_rows_;
   absl::flat_hash_map<uint64_t, SessionRow> rows_by_number_;
-  absl::flat_hash_map<uint64_t, uint32_t> departed_makers_;  // by session; during Recover only
+  absl::flat_hash_map<uint64_t, uint32_t> departed_makers_;  // of ended sessions, by number
   absl::flat_hash_set<uint64_t> objects_go_with_;  // sessions whose objects end with them
   std::vector<Maker> makers_;
   std::vector<uint32_t> free_makers_;
@@ -266,6 +316,21 @@ class Core {
   std::deque<RoomWaiter> room_waiters_;
   std::vector<Deferred> deferred_;
   std::vector<SessionRow> unpublished_rows_;
+
+  SpillHost* spill_ = nullptr;                           // null: nothing goes to disk
+  absl::flat_hash_map<ObjectId, uint32_t> spilled_;      // on disk only: the copy
+  absl::flat_hash_map<ObjectId, uint32_t> restoring_;    // the slot, once it is being read
+  absl::flat_hash_map<uint64_t, SpillJob> spill_jobs_;   // by ticket
+  std::deque<CleanCopy> clean_;                          // in memory and on disk
+  uint64_t next_ticket_ = 1;
+  uint64_t clean_bytes_ = 0;
+  uint64_t writing_bytes_ = 0;
+  uint64_t sealed_bytes_ = 0;     // since the epoch advanced for them
+  uint32_t hand_ = 0;             // the slot that was looked at last for a candidate
+  uint32_t fruitless_looks_ = 0;  // since the last candidate was found
+  bool spill_stopped_ = false;
+  SpillTrouble spill_trouble_ = SpillTrouble::kNone;  // of the last write
+
   uint32_t subscribers_ = 0;
   bool room_changed_ = false;
   bool sealed_evictable_ = false;

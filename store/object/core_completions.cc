@@ -135,13 +135,21 @@ void Core::AnswerWaiters(const ObjectId& id, uint32_t slot) {
 }
 
 void Core::RefuseWaiters(const ObjectId& id, AnswerCode code) {
+  Completion refusal{};
+  refusal.op = CompletionOp::kAnswer;
+  refusal.code = code;
+  RefuseWaiters(id, refusal);
+}
+
+void Core::RefuseWaiters(const ObjectId& id, Completion refusal) {
   const auto found = waiters_.find(id);
   if (found == waiters_.end()) return;
   const std::vector<Waiter> waiters = std::move(found->second);
   waiters_.erase(found);
   for (const Waiter& waiter : waiters) {
     sessions_[waiter.row]->requests.erase(waiter.request);
-    Answer(waiter.row, waiter.request, code);
+    refusal.request = waiter.request;
+    Complete(waiter.row, refusal);
   }
 }
 
@@ -177,7 +185,9 @@ void Core::ForgetRequest(SessionRow row, uint32_t request) {
   const auto waiters = waiters_.find(pending.id);
   if (waiters == waiters_.end()) return;
   std::erase_if(waiters->second, is_it);
-  if (waiters->second.empty()) waiters_.erase(waiters);
+  if (!waiters->second.empty()) return;
+  waiters_.erase(waiters);
+  ForgetRestore(pending.id);
 }
 
 }  // namespace penstock

@@ -37,12 +37,13 @@ void Core::Publish(SessionRow row, const Submission& record) {
   slots_.Publish(slot, ObjectFacts{record.id, lease.offset, record.size, record.metadata_size,
                                    record.type_tag, record.flags_or_count});
   info.maker = session.maker;
-  Maker& maker = makers_[session.maker];
-  ++maker.objects;
-  maker.bytes += lease.block_bytes;
-  stats_.object_bytes += lease.block_bytes;
-  ++stats_.objects;
+  CountObject(slot);
   ++stats_.sealed;
+  if (spill_ != nullptr) {
+    CountSealedBytes(lease.block_bytes);
+    info.epoch = index_.header().epoch.load(std::memory_order_relaxed);
+    fruitless_looks_ = 0;
+  }
   if ((record.flags_or_count & kSealEvictable) != 0) {
     info.epoch = EpochOfSeals();
     evictable_.Push(info.epoch, slot, slots_.Generation(slot));
@@ -58,24 +59,47 @@ void Core::Publish(SessionRow row, const Submission& record) {
   if ((record.flags_or_count & kSealSessionBound) != 0) {
     session.bound_objects.PushFront(infos_, slot);
   }
-  if (!hash_.Insert(record.id.Hash(), slot)) {
-    overflow_[record.id] = slot;
-    info.overflow = true;
-  }
+  List(slot);
   if (!waiters_.empty()) AnswerWaiters(record.id, slot);
   if (subscribers_ > 0) Announce(1, slot);
+}
+
+void Core::CountObject(uint32_t slot) {
+  const uint64_t block_bytes = leases_[slot].block_bytes;
+  Maker& maker = makers_[infos_[slot].maker];
+  ++maker.objects;
+  maker.bytes += block_bytes;
+  stats_.object_bytes += block_bytes;
+  ++stats_.objects;
+}
+
+// Enters a sealed object where it is looked for.
+void Core::List(uint32_t slot) {
+  const ObjectId& id = slots_[slot].id;
+  if (hash_.Insert(id.Hash(), slot)) return;
+  overflow_[id] = slot;
+  infos_[slot].overflow = true;
+}
+
+// In memory or on disk.
+bool Core::Exists(const ObjectId& id) const {
+  return Find(id).has_value() || (spill_ != nullptr && spilled_.contains(id));
 }
 
 // The epoch of what is sealed in this turn. It begins with the turn's first seal, so that
 // a get before that seal counts as older and one after it as younger.
 uint32_t Core::EpochOfSeals() {
-  auto& epoch = index_.header().epoch;
   if (!sealed_evictable_) {
     sealed_evictable_ = true;
-    const uint32_t next = epoch.load(std::memory_order_relaxed) + 1;
-    epoch.store(next != 0 ? next : 1, std::memory_order_relaxed);  // 0: never used
+    AdvanceEpoch();
   }
-  return epoch.load(std::memory_order_relaxed);
+  return index_.header().epoch.load(std::memory_order_relaxed);
+}
+
+void Core::AdvanceEpoch() {
+  auto& epoch = index_.header().epoch;
+  const uint32_t next = epoch.load(std::memory_order_relaxed) + 1;
+  epoch.store(next != 0 ? next : 1, std::memory_order_relaxed);  // 0: never used
 }
 
 // Takes a sealed object out of everything that can find it.
@@ -99,6 +123,7 @@ void Core::Unlist(uint32_t slot) {
 void Core::Delete(uint32_t slot, AnswerCode cause) {
   Unlist(slot);
   graves_.Bury(slots_[slot].id.Hash(), cause);
+  if (const auto copy = TakeCopy(slot)) DropCopy(*copy);
   if (subscribers_ > 0) Announce(2, slot);
   ++stats_.deleted;
   // SYNC S2 pin/evict and S3 last release: the mark is a full fence before the look.
@@ -171,6 +196,10 @@ void Core::RetryDoomed() {
 
 void Core::ForgetMaker(uint32_t maker) {
   if (makers_[maker].live || makers_[maker].objects > 0) return;
+  const auto departed = departed_makers_.find(makers_[maker].session);
+  if (departed != departed_makers_.end() && departed->second == maker) {
+    departed_makers_.erase(departed);
+  }
   makers_[maker] = Maker{};
   free_makers_.push_back(maker);
 }
@@ -182,13 +211,18 @@ CoreStats Core::Stats() const {
   stats.doomed = doomed_.size();
   stats.sessions = open_rows_.size();
   stats.room_waiters = room_waiters_.size();
+  stats.spilled_objects = spilled_.size();
+  stats.clean_bytes = clean_bytes_;
+  stats.writing_bytes = writing_bytes_;
+  stats.restoring = restoring_.size();
+  stats.spill_trouble = static_cast<uint64_t>(spill_trouble_);
   for (const auto& [id, waiters] : waiters_) stats.get_waiters += waiters.size();
   return stats;
 }
 
 void Core::CheckInvariants() const {
   allocator_.CheckInvariants();
-  uint64_t leased = 0, object_bytes = 0, objects = 0, free_slots = 0;
+  uint64_t leased = 0, object_bytes = 0, objects = 0, free_slots = 0, clean = 0;
   for (uint32_t slot = 0; slot < index_.capacity(); ++slot) {
     const LeaseEntry& lease = leases_[slot];
     switch (slots_.State(slot)) {
@@ -198,12 +232,15 @@ void Core::CheckInvariants() const {
         break;
       case SlotState::kLeased:
         PENSTOCK_CHECK(lease.kind == LeaseKind::kLease &&
-                       rows_by_number_.contains(lease.session))
+                       (lease.session == kStoreSession ||
+                        rows_by_number_.contains(lease.session)))
             << "leased slot " << slot << " of session " << lease.session;
         leased += lease.block_bytes;
         break;
       case SlotState::kSealed:
         PENSTOCK_CHECK(Find(slots_[slot].id) == slot) << "sealed slot " << slot;
+        PENSTOCK_CHECK(!spilled_.contains(slots_[slot].id)) << "sealed slot " << slot;
+        if (infos_[slot].has_copy()) clean += lease.block_bytes;
         [[fallthrough]];
       case SlotState::kDeleted:
         PENSTOCK_CHECK(lease.kind == LeaseKind::kObject) << "object slot " << slot;
@@ -217,6 +254,7 @@ void Core::CheckInvariants() const {
   PENSTOCK_CHECK(leased == stats_.leased_bytes) << leased << " " << stats_.leased_bytes;
   PENSTOCK_CHECK(object_bytes == stats_.object_bytes && objects == stats_.objects)
       << object_bytes << " " << stats_.object_bytes;
+  PENSTOCK_CHECK(clean == clean_bytes_) << clean << " " << clean_bytes_;
   PENSTOCK_CHECK(free_slots == FreeSlots()) << free_slots;
   PENSTOCK_CHECK(allocator_.free_bytes() + leased + object_bytes ==
                  allocator_.total_bytes())

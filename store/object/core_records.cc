@@ -81,7 +81,7 @@ bool Core::HandleSeal(SessionRow row, const Submission& record) {
                            record.id.ToHex()));
     return false;
   }
-  if (Find(record.id).has_value()) {
+  if (Exists(record.id)) {
     // Its own id a second time, or its maker and a reserver met: the first object stays,
     // this one is dropped and told.
     Completion refusal{};
@@ -125,6 +125,12 @@ void Core::HandleRelease(const Submission& record) {
   }
   // A wanted object may have lost its last pin: creators look again.
   room_changed_ = true;
+  fruitless_looks_ = 0;
+  if (room_waiters_.empty() && infos_[record.slot].wanted &&
+      slots_.State(record.slot) == SlotState::kSealed) {
+    infos_[record.slot].wanted = false;
+    slots_.ForgetWanted(record.slot);
+  }
 }
 
 bool Core::HandleConfirm(SessionRow row, const Submission& record) {
@@ -169,17 +175,22 @@ void Core::Resolve(SessionRow row, const Submission& record) {
     return;
   }
   const std::optional<uint32_t> slot = Find(record.id);
+  const bool is_on_disk = !slot && spill_ != nullptr && spilled_.contains(record.id);
   switch (record.op) {
     case SubmissionOp::kContains:
-      Answer(row, record.request, AnswerCode::kOk, slot.has_value() ? 1 : 0);
+      Answer(row, record.request, AnswerCode::kOk, slot || is_on_disk ? 1 : 0);
       return;
     case SubmissionOp::kDeleteById:
       if (slot) Delete(*slot, AnswerCode::kDeleted);
-      Answer(row, record.request, slot ? AnswerCode::kOk : AnswerCode::kNotFound);
+      if (is_on_disk) DeleteSpilled(record.id);
+      Answer(row, record.request,
+             slot || is_on_disk ? AnswerCode::kOk : AnswerCode::kNotFound);
       return;
     default:
       if (slot) {
         AnswerObject(row, record.request, *slot);
+      } else if (is_on_disk) {
+        WaitForRestore(row, record);
       } else {
         AnswerMiss(row, record);
       }

@@ -52,7 +52,6 @@ RecoveryReport Core::Recover(std::span<const KeptSession> kept,
       default: ListObject(slot); ++report.objects;
     }
   }
-  departed_makers_.clear();
   // Every row is known by now: what the rings ask for may be freed.
   for (const SessionRow row : rows) Drain(row);
   RetryDoomed();
@@ -202,9 +201,7 @@ void Core::RecoverHash(RecoveryReport& report) {
       Discard(slot);
       continue;
     }
-    if (hash_.Contains(hash, slot) || hash_.Insert(hash, slot)) continue;
-    overflow_[slots_[slot].id] = slot;
-    infos_[slot].overflow = true;
+    if (!hash_.Contains(hash, slot)) List(slot);
   }
 }
 
@@ -213,7 +210,10 @@ uint32_t Core::MakerOf(const LeaseEntry& lease) {
     return sessions_[row->second]->maker;
   }
   const auto [found, is_new] = departed_makers_.try_emplace(lease.session, 0);
-  if (is_new) found->second = NewMaker(lease.maker_pid, false);
+  if (is_new) {
+    found->second = NewMaker(lease.maker_pid, false);
+    makers_[found->second].session = lease.session;
+  }
   return found->second;
 }
 
@@ -234,11 +234,7 @@ void Core::ListObject(uint32_t slot) {
   const LeaseEntry& lease = leases_[slot];
   SlotInfo& info = infos_[slot];
   info.maker = MakerOf(lease);
-  Maker& maker = makers_[info.maker];
-  ++maker.objects;
-  maker.bytes += lease.block_bytes;
-  stats_.object_bytes += lease.block_bytes;
-  ++stats_.objects;
+  CountObject(slot);
   if (slots_.State(slot) == SlotState::kDeleted) {
     doomed_.insert(slot);
     return;

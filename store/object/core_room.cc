@@ -53,6 +53,7 @@ bool Core::HandleLease(SessionRow row, const Submission& record) {
   room_waiters_.push_back(
       {row, session.number, record.request, block_bytes, false, ObjectId{}});
   room_changed_ = true;
+  fruitless_looks_ = 0;
   return true;
 }
 
@@ -86,7 +87,7 @@ bool Core::HandleReserve(SessionRow row, const Submission& record) {
                            block_bytes, record.request));
     return false;
   }
-  if (Find(record.id).has_value() || reserved_.contains(record.id)) {
+  if (Exists(record.id) || reserved_.contains(record.id)) {
     Answer(row, record.request, AnswerCode::kAlreadyExists);
     return true;
   }
@@ -105,10 +106,12 @@ bool Core::HandleReserve(SessionRow row, const Submission& record) {
   session.requests[record.request] = {PendingRequest::Kind::kRoom, record.id};
   room_waiters_.push_back({row, session.number, record.request, block_bytes, true, record.id});
   room_changed_ = true;
+  fruitless_looks_ = 0;
   return true;
 }
 
-std::optional<uint32_t> Core::TakeLease(SessionRow row, uint64_t block_bytes) {
+// A block and a slot, recorded before anybody hears of them; `session` last.
+std::optional<uint32_t> Core::TakeBlock(uint64_t block_bytes, uint64_t session, int32_t pid) {
   if (FreeSlots() == 0) return std::nullopt;
   const std::optional<uint64_t> offset = allocator_.Allocate(block_bytes);
   if (!offset) return std::nullopt;
@@ -119,19 +122,36 @@ std::optional<uint32_t> Core::TakeLease(SessionRow row, uint64_t block_bytes) {
     slot = free_slots_.back();
     free_slots_.pop_back();
   }
-  CoreSession& session = *sessions_[row];
-  session.asked_for_leases = false;
-  // Recorded before the client hears of it; `session` last.
   LeaseEntry& lease = leases_[slot];
   lease.offset = *offset;
   lease.block_bytes = block_bytes;
   lease.kind = LeaseKind::kLease;
-  lease.maker_pid = session.pid;
+  lease.maker_pid = pid;
   lease.told_at = kNotTold;
   lease.reserved_id = ObjectId{};
-  lease.session = session.number;
+  lease.session = session;
   slots_.Lease(slot);
   infos_[slot] = SlotInfo{};
+  return slot;
+}
+
+// Nobody ever saw these bytes, so no pin needs to be looked for.
+void Core::FreeBlock(uint32_t slot) {
+  LeaseEntry& lease = leases_[slot];
+  lease.session = 0;
+  lease.kind = LeaseKind::kNone;
+  allocator_.Free(lease.offset, lease.block_bytes);
+  slots_.Free(slot);
+  free_slots_.push_back(slot);
+  room_changed_ = true;
+}
+
+std::optional<uint32_t> Core::TakeLease(SessionRow row, uint64_t block_bytes) {
+  CoreSession& session = *sessions_[row];
+  const std::optional<uint32_t> taken = TakeBlock(block_bytes, session.number, session.pid);
+  if (!taken) return std::nullopt;
+  const uint32_t slot = *taken;
+  session.asked_for_leases = false;
   session.leases.PushFront(infos_, slot);
   session.leased_bytes += block_bytes;
   stats_.leased_bytes += block_bytes;
@@ -202,8 +222,7 @@ void Core::GrantReserved(SessionRow row, uint32_t request, const ObjectId& id,
   Complete(row, grant);
 }
 
-// A lease that its holder did not seal. Nobody else ever saw these bytes, so no pin needs
-// to be looked for.
+// A lease that its holder did not seal.
 void Core::ReturnLease(SessionRow row, uint32_t slot) {
   CoreSession& session = *sessions_[row];
   LeaseEntry& lease = leases_[slot];
@@ -216,18 +235,15 @@ void Core::ReturnLease(SessionRow row, uint32_t slot) {
   session.leased_bytes -= lease.block_bytes;
   stats_.leased_bytes -= lease.block_bytes;
   --stats_.leases;
-  lease.session = 0;
-  lease.kind = LeaseKind::kNone;
-  allocator_.Free(lease.offset, lease.block_bytes);
-  slots_.Free(slot);
-  free_slots_.push_back(slot);
-  room_changed_ = true;
+  FreeBlock(slot);
 }
 
-// Drops least recently used evictable objects. True if anything was freed; false if
-// nothing evictable is unpinned, and then the pinned ones that were met are wanted: their
-// last release tells us (SYNC S3).
+// Makes room: drops objects whose copy is on disk, then least recently used evictable ones;
+// when there are none, has others written to disk, for which the caller waits. True if
+// anything was freed; false if nothing evictable is unpinned, and then the pinned ones that
+// were met are wanted: their last release tells us (SYNC S3).
 bool Core::EvictFor(uint64_t block_bytes) {
+  if (DropClean(block_bytes)) return true;
   std::vector<EvictionEntry> pinned;
   bool freed = false;
   while (!freed && !evictable_.empty()) {
@@ -268,17 +284,27 @@ bool Core::EvictFor(uint64_t block_bytes) {
   }
   for (const EvictionEntry& entry : pinned) evictable_.PushAgain(entry);
   if (freed) return true;
-  for (const EvictionEntry& entry : pinned) {
-    const uint32_t slot = entry.slot;
-    slots_.MarkWanted(slot);
-    infos_[slot].wanted = true;
-    if (infos_[slot].holds == 0 && !IsPinned(slot)) freed = true;  // it went just now
-  }
+  for (const EvictionEntry& entry : pinned) freed |= Want(entry.slot);
+  if (!freed && writing_bytes_ < block_bytes) StartSpill(block_bytes - writing_bytes_);
   return freed;
 }
 
 // Answers one who waits, if there is room for it by now. False: it goes on waiting.
 bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
+  if (waiter.row == kStoreRow) {
+    if (!ServeRestore(waiter, evicting)) {
+      if (evicting == Evicting::kNo || !spill_stopped_) return false;
+      // The disk takes nothing, so no room comes of itself: better told than left to wait.
+      const ObjectId id = waiter.id;
+      ForgetRestore(id);
+      RefuseWaiters(id, RoomRefusal(AnswerCode::kNoRoomToRestore));
+      return true;
+    }
+    std::erase_if(room_waiters_, [&](const RoomWaiter& other) {
+      return other.row == kStoreRow && other.id == waiter.id;
+    });
+    return true;
+  }
   const auto refuse = [&](AnswerCode code, uint64_t detail) {
     ForgetRequest(waiter.row, waiter.request);
     Answer(waiter.row, waiter.request, code, detail);
@@ -287,7 +313,7 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
   if (!MayEverFit(waiter.block_bytes)) {
     return refuse(AnswerCode::kTooLarge, allocator_.total_bytes());
   }
-  if (waiter.reserve && (Find(waiter.id).has_value() || reserved_.contains(waiter.id))) {
+  if (waiter.reserve && (Exists(waiter.id) || reserved_.contains(waiter.id))) {
     return refuse(AnswerCode::kAlreadyExists, 0);
   }
   const std::optional<uint32_t> slot = evicting == Evicting::kAllowed
@@ -341,16 +367,22 @@ void Core::AskForLeases() {
   }
 }
 
-// Says who holds the memory.
 void Core::RefuseRoom(SessionRow row, uint32_t request, AnswerCode code) {
   ++stats_.refused_full;
+  Completion refusal = RoomRefusal(code);
+  refusal.request = request;
+  Complete(row, refusal);
+}
+
+// Says who holds the memory.
+Completion Core::RoomRefusal(AnswerCode code) const {
   const auto top = std::max_element(
       makers_.begin(), makers_.end(),
       [](const Maker& a, const Maker& b) { return a.bytes < b.bytes; });
   Completion answer{};
   answer.op = CompletionOp::kAnswer;
   answer.code = code;
-  answer.request = request;
+  answer.count = static_cast<uint8_t>(spill_trouble_);
   answer.detail[0] = stats_.object_bytes;
   answer.detail[1] = stats_.evictable_bytes;
   answer.detail[2] = stats_.leased_bytes;
@@ -358,7 +390,7 @@ void Core::RefuseRoom(SessionRow row, uint32_t request, AnswerCode code) {
   answer.detail[4] = top == makers_.end() ? 0 : static_cast<uint32_t>(top->pid);
   answer.detail[5] = top == makers_.end() ? 0 : top->bytes;
   answer.detail[6] = stats_.objects;
-  Complete(row, answer);
+  return answer;
 }
 
 }  // namespace penstock

@@ -21,6 +21,11 @@ struct CoreStats {
   uint64_t slots = 0;
   uint64_t room_waiters = 0;
   uint64_t get_waiters = 0;
+  uint64_t spilled_objects = 0;  // on disk only
+  uint64_t clean_bytes = 0;      // of object_bytes, what is on disk too
+  uint64_t writing_bytes = 0;    // on their way to disk
+  uint64_t restoring = 0;        // objects that somebody waits for to come back
+  uint64_t spill_trouble = 0;    // SpillTrouble of the last write; 0: none
   // Since the start.
   uint64_t sealed = 0;
   uint64_t deleted = 0;
@@ -28,6 +33,10 @@ struct CoreStats {
   uint64_t freed = 0;
   uint64_t refused_full = 0;
   uint64_t broken_sessions = 0;
+  uint64_t spill_written = 0;    // objects written to disk
+  uint64_t spilled = 0;          // objects whose memory was freed for others
+  uint64_t restored = 0;
+  uint64_t spill_troubles = 0;   // writes and reads that failed
   uint64_t turns = 0;
   uint64_t records = 0;
 };

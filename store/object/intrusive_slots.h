@@ -19,10 +19,13 @@ struct SlotInfo {
   uint32_t holds;  // answers whose asker has not confirmed its own pin yet
   uint32_t maker;  // index into the table of makers
   uint32_t epoch;  // last use known, for evictable objects
+  uint32_t copy_plus_one;  // on disk, of a sealed object; 0: none
   bool in_list;
   bool reserved;   // leased for an id that the caller chose
   bool overflow;   // its id is in the overflow table, not in the hash index
   bool wanted;     // SYNC S3: a creator waits for its last pin
+
+  bool has_copy() const { return copy_plus_one != 0; }
 };
 
 // One SlotInfo for each slot. The memory comes zeroed from the kernel as it is touched, so

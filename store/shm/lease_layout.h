@@ -79,6 +79,10 @@ static_assert(sizeof(LeaseEntry) == 64 && offsetof(LeaseEntry, kind) == 24);
 static_assert(offsetof(LeaseEntry, told_at) == 32 && offsetof(LeaseEntry, reserved_id) == 40);
 static_assert(std::is_trivially_copyable_v<LeaseEntry>);
 
+// Blocks that the store itself fills: an object on its way back from disk. No session has
+// this number, so a successor finds them nobody's.
+inline constexpr uint64_t kStoreSession = ~uint64_t{0};
+
 // The grant waits outside the ring.
 inline constexpr uint64_t kNotTold = ~uint64_t{0};
 

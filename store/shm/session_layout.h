@@ -51,6 +51,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <type_traits>
 
 #include <penstock/object_id.h>
@@ -120,13 +121,29 @@ enum class AnswerCode : uint8_t {
   kMakerDied = 4,      // its maker's session ended before the seal
   kAlreadyExists = 5,
   kFull = 6,           // detail: bytes of objects, evictable, leased, of the store; top
-                       // holder's pid, its bytes; number of objects
+                       // holder's pid, its bytes; number of objects. `count`: SpillTrouble
+                       // of the last write to disk
   kTooLarge = 7,       // detail[0]: the largest object this store takes
   kNoSlots = 8,        // detail as kFull
   kCancelled = 9,
   kTooManyRequests = 10,
   kOtherStore = 11,    // the id was made by a store that is not this one
+  kSpillLost = 12,     // on disk, and not to be read back: detail: SpillTrouble, number of the
+                       // file, errno
+  kNoRoomToRestore = 13,  // on disk, and neither memory nor disk has room: detail as kFull
 };
+
+// Why an object could not be written to disk or read back. On the wire in one byte.
+enum class SpillTrouble : uint8_t {
+  kNone = 0,
+  kDiskFull = 1,
+  kUnwritable = 2,
+  kIo = 3,
+  kMissing = 4,    // the file is gone
+  kTruncated = 5,  // the file ends before the object does
+  kAltered = 6,    // other bytes than were written
+};
+std::string_view NameOf(SpillTrouble trouble);
 
 struct GrantedLease {
   uint64_t generation;

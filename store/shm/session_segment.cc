@@ -29,4 +29,17 @@ absl::Status SessionSegments::Check(uint32_t capacity) const {
   return absl::OkStatus();
 }
 
+std::string_view NameOf(SpillTrouble trouble) {
+  switch (trouble) {
+    case SpillTrouble::kNone: return "no trouble";
+    case SpillTrouble::kDiskFull: return "the disk is full, or the limit set for it is reached";
+    case SpillTrouble::kUnwritable: return "the directory is gone or cannot be written to";
+    case SpillTrouble::kIo: return "the disk reports an error";
+    case SpillTrouble::kMissing: return "its file is gone";
+    case SpillTrouble::kTruncated: return "its file was cut off";
+    case SpillTrouble::kAltered: return "its file was altered";
+  }
+  return "an unknown trouble";
+}
+
 }  // namespace penstock

@@ -27,7 +27,7 @@ struct Message {
 };
 static_assert(sizeof(Message) == 24);
 
-constexpr size_t kStoreFds = 3;
+constexpr size_t kStoreFds = 4;
 constexpr size_t kSessionFds = 6;
 
 void TakeMessage(const Message& message, std::vector<UniqueFd>& fds, KeptStore& kept) {
@@ -37,6 +37,7 @@ void TakeMessage(const Message& message, std::vector<UniqueFd>& fds, KeptStore& 
       kept.arena = std::move(fds[0]);
       kept.index = std::move(fds[1]);
       kept.leases = std::move(fds[2]);
+      kept.spill_table = std::move(fds[3]);
       return;
     case kSession:
       if (fds.size() != kSessionFds) break;
@@ -80,8 +81,8 @@ void KeeperChannel::SendWhatIsLeft() {
   }
 }
 
-absl::Status KeeperChannel::SendStore(int arena, int index, int leases) {
-  return Send(kStore, {}, {arena, index, leases});
+absl::Status KeeperChannel::SendStore(int arena, int index, int leases, int spill_table) {
+  return Send(kStore, {}, {arena, index, leases, spill_table});
 }
 
 absl::Status KeeperChannel::SendSession(const SessionDescriptors& session) {

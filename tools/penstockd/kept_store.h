@@ -32,10 +32,13 @@ struct KeptStore {
   UniqueFd arena;
   UniqueFd index;
   UniqueFd leases;
+  UniqueFd spill_table;
   std::map<uint64_t, KeptConnection> sessions;  // by number
   bool serving = false;  // the daemon of now has come so far
 
-  bool has_store() const { return arena.valid() && index.valid() && leases.valid(); }
+  bool has_store() const {
+    return arena.valid() && index.valid() && leases.valid() && spill_table.valid();
+  }
 };
 
 // Descriptors to send; they stay the caller's.
@@ -58,7 +61,7 @@ class KeeperChannel {
   explicit KeeperChannel(UniqueFd fd) : fd_(std::move(fd)) {}
 
   // Errors: Unavailable when the keeper does not read (it is stopped), or is gone.
-  absl::Status SendStore(int arena, int index, int leases);
+  absl::Status SendStore(int arena, int index, int leases, int spill_table);
   absl::Status SendSession(const SessionDescriptors& session);
   // Cannot fail: what does not go out now goes with the next message.
   void SendSessionEnd(uint64_t number);

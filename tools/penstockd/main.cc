@@ -9,7 +9,8 @@
 #include "tools/penstockd/options.h"
 
 int main(int argc, char** argv) {
-  penstock::ParsedOptions parsed = penstock::ParseOptions(argc, argv);
+  penstock::ParsedOptions parsed = 
+      penstock::ParseOptions(argc, argv, penstock::IsSuccessorKeeper());
   if (parsed.exit_code) return *parsed.exit_code;
   const penstock::DaemonOptions& options = parsed.options;
   spdlog::set_default_logger(spdlog::stderr_color_mt("penstockd"));

@@ -27,6 +27,8 @@ const std::map<std::string, HugePages> kHugePagesNames = {
     {"collapse", HugePages::kCollapse},
     {"hugetlb", HugePages::kHugetlb},
     {"off", HugePages::kOff}};
+const std::map<std::string, SpillIo> kSpillIoNames = {
+    {"auto", SpillIo::kAuto}, {"uring", SpillIo::kUring}, {"threads", SpillIo::kThreads}};
 const std::vector<std::string> kLogLevels = {"trace", "debug", "info", "warn", "error", "off"};
 
 // The flags as text, before their units are looked at; one place for both sources.
@@ -87,6 +89,27 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
     options.huge_pages = found->second;
     return absl::OkStatus();
   }
+  if (name == "spill-dir") {
+    options.spill_dir = text;
+    return absl::OkStatus();
+  }
+  if (name == "spill-limit") {
+    const auto bytes = ParseBytes(text);
+    if (!bytes.ok()) {
+      return absl::InvalidArgumentError("spill-limit: " + std::string(bytes.status().message()));
+    }
+    options.spill_limit_bytes = *bytes;
+    return absl::OkStatus();
+  }
+  if (name == "spill-io") {
+    const auto found = kSpillIoNames.find(text);
+    if (found == kSpillIoNames.end()) {
+      return absl::InvalidArgumentError(
+          fmt::format("spill-io is '{}', it takes auto, uring or threads", text));
+    }
+    options.spill_io = found->second;
+    return absl::OkStatus();
+  }
   if (name == "log-level") {
     if (std::find(kLogLevels.begin(), kLogLevels.end(), text) == kLogLevels.end()) {
       return absl::InvalidArgumentError(
@@ -97,7 +120,8 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
   }
   return absl::InvalidArgumentError(
       fmt::format("'{}' is no option: those known are dir, memory, objects, huge-pages, "
-                  "log-level, max-sessions, cpus, max-workers, owner-pid", name));
+                  "log-level, max-sessions, spill-dir, spill-limit, spill-io, cpus, max-workers, "
+                  "owner-pid", name));
 }
 
 absl::Status ApplyFile(const std::string& path, RawOptions& raw) {
@@ -132,7 +156,7 @@ int Refuse(const absl::Status& why) {
 
 }  // namespace
 
-ParsedOptions ParseOptions(int argc, char** argv) {
+ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   CLI::App app{"The daemon of a Penstock node: holds the shared memory and its index.\n"
                "It stays in the foreground; SIGTERM ends it in order."};
   app.set_version_flag("--version", "penstockd 0.1.0");
@@ -140,6 +164,7 @@ ParsedOptions ParseOptions(int argc, char** argv) {
       "Examples:\n"
       "  penstockd                                   a store in the default directory\n"
       "  penstockd --dir /run/me --memory 4GiB       4 GiB of objects, socket in /run/me\n"
+      "  penstockd --spill-dir /var/tmp/penstock     what does not fit goes to disk\n"
       "  penstockd --config /etc/penstock.toml       the same names in a TOML file:\n"
       "                                              memory = \"4GiB\"\n"
       "Clients find the directory by PENSTOCK_DIR. 'penstock status' shows a running one.");
@@ -157,6 +182,11 @@ ParsedOptions ParseOptions(int argc, char** argv) {
   app.add_option("--log-level", flags["log-level"],
                  "trace, debug, info, warn, error or off (info)");
   app.add_option("--max-sessions", flags["max-sessions"], "most clients, 1 to 65536 (4096)");
+  app.add_option("--spill-dir", flags["spill-dir"],
+                 "where objects go when the memory is full (nowhere: creators wait)");
+  app.add_option("--spill-limit", flags["spill-limit"],
+                 "most bytes there, like 100GiB (as far as the disk goes)");
+  app.add_option("--spill-io", flags["spill-io"], "auto, uring or threads (auto)");
   app.add_option("--cpus", flags["cpus"],
                  "CPUs that tasks may use, 1 to 10000 (as many as the machine has)");
   app.add_option("--max-workers", flags["max-workers"],
@@ -187,13 +217,13 @@ ParsedOptions ParseOptions(int argc, char** argv) {
       return parsed;
     }
   }
-  if (const absl::Status status = CompleteOptions(parsed.options); !status.ok()) {
+  if (const absl::Status status = CompleteOptions(parsed.options, store_exists); !status.ok()) {
     parsed.exit_code = Refuse(status);
   }
   return parsed;
 }
 
-absl::Status CompleteOptions(DaemonOptions& options) {
+absl::Status CompleteOptions(DaemonOptions& options, bool store_exists) {
   options.dir = StoreDirectory(options.dir);
   const HostMemory host = ReadHostMemory();
   if (options.memory_bytes == 0) {
@@ -206,7 +236,7 @@ absl::Status CompleteOptions(DaemonOptions& options) {
                     FormatBytes(options.memory_bytes), host.limited_by,
                     FormatBytes(host.limit_bytes), FormatBytes(host.limit_bytes / 4 * 3)));
   }
-  if (options.memory_bytes > host.available_bytes) {
+  if (options.memory_bytes > host.available_bytes && !store_exists) {
     return absl::ResourceExhaustedError(
         fmt::format("memory is {}, but only {} is free in {}: choose less, or free some",
                     FormatBytes(options.memory_bytes), FormatBytes(host.available_bytes),

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "store/spill/spill_types.h"
 
 namespace penstock {
 
@@ -24,6 +25,9 @@ struct DaemonOptions {
   HugePages huge_pages = HugePages::kAuto;
   std::string log_level = "info";   // trace, debug, info, warn, error, off
   uint32_t max_sessions = 4096;
+  std::string spill_dir;            // where objects go when memory is full; empty: nowhere
+  uint64_t spill_limit_bytes = 0;   // most bytes there; 0: as far as the disk goes
+  SpillIo spill_io = SpillIo::kAuto;
   uint32_t cpus = 0;                // that tasks may use; 0: as many as the machine has
   uint32_t max_workers = 64;        // processes of tasks and actors
   uint32_t owner_pid = 0;           // ends with this process, and takes its directory along
@@ -38,10 +42,11 @@ struct ParsedOptions {
 
 // Prints help and errors itself. Every refusal names the flag, what it takes and the
 // next step.
-ParsedOptions ParseOptions(int argc, char** argv);
+ParsedOptions ParseOptions(int argc, char** argv, bool store_exists = false);
 
 // Fills the defaults that depend on the host, and refuses what it does not have.
-absl::Status CompleteOptions(DaemonOptions& options);
+// `store_exists`: its memory is in use already, by the store that is to go on.
+absl::Status CompleteOptions(DaemonOptions& options, bool store_exists);
 
 }  // namespace penstock
 

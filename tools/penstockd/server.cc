@@ -24,6 +24,7 @@ constexpr uint32_t kMostSpinRounds = 1536;
 // While busy, sockets are looked at this often. By time and not by turns: under load a turn
 // may take a millisecond, and one that only spinning finds counts as well.
 constexpr int64_t kBetweenPolls_ns = 2'000'000;
+constexpr int kSpillRetry_ms = 500;
 
 // The time of the last tick: a few nanoseconds, which every turn can afford.
 int64_t CoarseNowNs() {
@@ -47,6 +48,7 @@ Server::~Server() {
   }
   populator_.reset();
   node_.reset();
+  if (spill_ != nullptr) spill_->RemoveFiles();
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Make(const DaemonOptions& options,
@@ -66,10 +68,14 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
     PENSTOCK_ASSIGN_OR_RETURN(memory_,
                               StoreMemory::Attach(std::move(kept.arena), std::move(kept.index),
                                                   std::move(kept.leases)));
+    PENSTOCK_ASSIGN_OR_RETURN(spill_table_,
+                              SpillTableMemory::Attach(std::move(kept.spill_table)));
   } else {
     PENSTOCK_ASSIGN_OR_RETURN(memory_, StoreMemory::Make(options_, NewIncarnation()));
-    PENSTOCK_RETURN_IF_ERROR(keeper_.SendStore(
-        memory_.arena_file.fd(), memory_.index_file.fd(), memory_.lease_file.fd()));
+    PENSTOCK_ASSIGN_OR_RETURN(
+        spill_table_,
+        SpillTableMemory::Make(options_.objects, memory_.index.header().incarnation));
+    PENSTOCK_RETURN_IF_ERROR(SendStore());
   }
   CoreLimits limits;
   limits.max_sessions = options_.max_sessions;
@@ -77,6 +83,7 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
   PENSTOCK_ASSIGN_OR_RETURN(Reactor reactor, Reactor::Create());
   reactor_ = std::make_unique<Reactor>(std::move(reactor));
   if (recovers) PENSTOCK_RETURN_IF_ERROR(Recover(std::move(kept.sessions)));
+  if (!options_.spill_dir.empty()) PENSTOCK_RETURN_IF_ERROR(BeginSpilling());
   PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(listen_fd_, [this] { OnConnect(); }));
   PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(stop_fd, [this] { stopping_ = true; }));
   NodeOptions node;
@@ -98,6 +105,18 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
                                memory_.lease_table.extents().end()));
   populator_->Start();
   return absl::OkStatus();
+}
+
+absl::Status Server::SendStore() {
+  return keeper_.SendStore(memory_.arena_file.fd(), memory_.index_file.fd(),
+                           memory_.lease_file.fd(), spill_table_.file.fd());
+}
+
+absl::Status Server::BeginSpilling() {
+  PENSTOCK_ASSIGN_OR_RETURN(
+      spill_, SpillBridge::Open(options_, spill_table_.table, memory_.arena.data()));
+  spill_->Attach(core_.get());
+  return reactor_->Watch(spill_->notify_fd(), [this] { spill_->Deliver(); });
 }
 
 absl::Status Server::Watch(int fd, Reactor::Callback on_ready) {
@@ -137,7 +156,9 @@ void Server::SleepUntilNeeded() {
   if (rounds > 0) spin_.Missed();
   // SYNC S1 parking, consumer's half.
   if (core_->PreparePark()) {
-    reactor_->Poll(-1);
+    // A disk that was full is tried again now and then.
+    reactor_->Poll(core_->spill_stopped() ? kSpillRetry_ms : -1);
+    core_->RetrySpill();
     node_->Decide();
     core_->Unpark();
   }
@@ -205,12 +226,34 @@ StatusFacts Server::Status() const {
       {"freed", stats.freed},
       {"refused_full", stats.refused_full},
       {"broken_sessions", stats.broken_sessions},
+      {"spilled_objects", stats.spilled_objects},
+      {"clean_bytes", stats.clean_bytes},
+      {"spill_writing_bytes", stats.writing_bytes},
+      {"restoring", stats.restoring},
+      {"spill_written", stats.spill_written},
+      {"spilled", stats.spilled},
+      {"restored", stats.restored},
+      {"spill_troubles", stats.spill_troubles},
+      {"spill_trouble", stats.spill_trouble},
       {"turns", stats.turns},
       {"records", stats.records},
       {"runtime_processes", node_->processes()},
       {"runtime_workers", node_->workers()},
   };
   if (!progress.note.empty()) facts.notes.push_back(progress.note);
+  if (stats.spill_trouble != 0) {
+    facts.notes.push_back(fmt::format("nothing can be spilled to {} just now: {}",
+                                      options_.spill_dir,
+                                      NameOf(static_cast<SpillTrouble>(stats.spill_trouble))));
+  }
+  if (spill_ != nullptr) {
+    const SpillStats disk = spill_->stats();
+    facts.counters.insert(facts.counters.end(),
+                          {{"spill_live_bytes", disk.live_bytes},
+                           {"spill_file_bytes", disk.file_bytes},
+                           {"spill_files", disk.files},
+                           {"spill_compacted_bytes", disk.compacted_bytes}});
+  }
   return facts;
 }
 

@@ -18,6 +18,7 @@
 #include "tools/penstockd/connection.h"
 #include "tools/penstockd/options.h"
 #include "tools/penstockd/populator.h"
+#include "tools/penstockd/spill_bridge.h"
 #include "store/base/spin_budget.h"
 #include "tools/penstockd/store_memory.h"
 
@@ -60,6 +61,8 @@ class Server : public CoreHost, public NodeStore {
   }
 
   absl::Status Init(int listen_fd, int stop_fd, KeptStore kept);
+  absl::Status SendStore();
+  absl::Status BeginSpilling();
   absl::Status Recover(std::map<uint64_t, KeptConnection> sessions);
   absl::Status SendWelcome(const Connection& connection);
   bool SaidGoodbye(const Connection& connection) const;
@@ -80,6 +83,8 @@ class Server : public CoreHost, public NodeStore {
   const DaemonOptions options_;
   int listen_fd_ = -1;
   StoreMemory memory_;
+  SpillTableMemory spill_table_;
+  std::unique_ptr<SpillBridge> spill_;
   KeeperChannel keeper_;
   std::unique_ptr<Core> core_;
   std::unique_ptr<Reactor> reactor_;

@@ -72,8 +72,7 @@ absl::Status Server::Recover(std::map<uint64_t, KeptConnection> sessions) {
 
 absl::Status Server::ChangeKeeper(KeeperChannel keeper) {
   keeper_ = std::move(keeper);
-  PENSTOCK_RETURN_IF_ERROR(keeper_.SendStore(
-      memory_.arena_file.fd(), memory_.index_file.fd(), memory_.lease_file.fd()));
+  PENSTOCK_RETURN_IF_ERROR(SendStore());
   for (const auto& [fd, connection] : connections_) {
     if (!connection->row) continue;
     // It has just begun to read: many sessions fill the socket for a moment.

@@ -46,6 +46,9 @@ TEST(Refusals, EachNamesWhatWasWrongAndANextStep) {
       {AnswerCode::kTooManyRequests, absl::StatusCode::kResourceExhausted, "too many",
        "fewer"},
       {AnswerCode::kOtherStore, absl::StatusCode::kNotFound, hex.c_str(), "make it again"},
+      {AnswerCode::kSpillLost, absl::StatusCode::kDataLoss, hex.c_str(), "make the object again"},
+      {AnswerCode::kNoRoomToRestore, absl::StatusCode::kResourceExhausted, hex.c_str(),
+       "give the disk room"},
   };
   for (const Expected& refusal : expected) {
     const absl::Status status = StatusOfAnswer(AnswerOf(refusal.code), id, 4096);
@@ -75,7 +78,7 @@ TEST(Refusals, StoreFullOfLeasesNamesNoMaker) {
 
 TEST(Refusals, OkIsNoRefusalAndUnknownCodesAreNamed) {
   EXPECT_TRUE(StatusOfAnswer(AnswerOf(AnswerCode::kOk), ObjectId{}, 0).ok());
-  for (int code = 12; code < 256; ++code) {
+  for (int code = 14; code < 256; ++code) {
     const absl::Status status =
         StatusOfAnswer(AnswerOf(static_cast<AnswerCode>(code)), ObjectId{}, 0);
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal);

@@ -1,0 +1,317 @@
+// Core: objects on disk. What goes there when, and how it comes back.
+//
+// An object is written while it is in memory and anybody may read it: it cannot change.
+// Once its copy is on disk it is *clean*, and costs nothing to drop: mark, read the pins
+// (SYNC S2), free. So writing goes ahead of need, from a watermark on, and a creator that
+// waits finds clean objects. Objects that come back keep their copy and are clean at once.
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "store/base/check.h"
+#include "store/object/core.h"
+
+namespace penstock {
+namespace {
+
+// Of the arena's bytes that are free or can be had without a write, this part is kept.
+constexpr uint64_t kWatermarkPart = 8;
+// Bytes under way to disk: enough to keep it busy, little enough to choose well.
+constexpr uint64_t kMostWriting = 256 * kMiB;
+// One choice: the oldest of this many candidates, found in this many slots at most.
+constexpr size_t kSample = 64;
+constexpr uint32_t kMostLooks = 1 << 16;
+// A get leaves the epoch of its time in its pin word: so many epochs fit into one turnover
+// of the arena. More would make gets touch their epoch words more often.
+constexpr uint64_t kEpochsPerTurnover = 64;
+
+}  // namespace
+
+void Core::EnableSpill(SpillHost* spill) { spill_ = spill; }
+
+void Core::AdoptSpilled(uint32_t copy) {
+  const SpilledFacts facts = spill_->SpillFacts(copy);
+  const std::optional<uint32_t> slot = Find(facts.id);
+  if (!slot) {
+    // Two copies of one id: a delete was cut off before its drop. Either is right.
+    if (!spilled_.try_emplace(facts.id, copy).second) spill_->SpillDrop(copy);
+    return;
+  }
+  if (infos_[*slot].has_copy()) {
+    spill_->SpillDrop(copy);
+  } else {
+    AddClean(*slot, copy);
+  }
+}
+
+// Sealed bytes make time pass.
+void Core::CountSealedBytes(uint64_t bytes) {
+  sealed_bytes_ += bytes;
+  if (sealed_bytes_ < allocator_.total_bytes() / kEpochsPerTurnover) return;
+  sealed_bytes_ = 0;
+  AdvanceEpoch();
+}
+
+void Core::AddClean(uint32_t slot, uint32_t copy) {
+  infos_[slot].copy_plus_one = copy + 1;
+  clean_bytes_ += leases_[slot].block_bytes;
+  clean_.push_back({slot, slots_.Generation(slot), LastUse(slot)});
+}
+
+// The copy of an object in memory is not needed, or goes on alone.
+std::optional<uint32_t> Core::TakeCopy(uint32_t slot) {
+  if (!infos_[slot].has_copy()) return std::nullopt;
+  clean_bytes_ -= leases_[slot].block_bytes;
+  return std::exchange(infos_[slot].copy_plus_one, 0) - 1;
+}
+
+// Drops clean objects that nobody pins, those unused since they were last looked at first.
+// True if anything was freed.
+bool Core::DropClean(uint64_t block_bytes) {
+  uint64_t freed = 0;
+  std::vector<CleanCopy> pinned;
+  // Two rounds: in the first one that was used since gets a second chance.
+  for (size_t looks = 2 * clean_.size(); looks > 0 && freed < block_bytes && !clean_.empty();
+       --looks) {
+    CleanCopy item = clean_.front();
+    clean_.pop_front();
+    const uint64_t word = slots_.Word(item.slot);
+    if (StateOf(word) != SlotState::kSealed || GenerationOf(word) != item.generation ||
+        !infos_[item.slot].has_copy()) {
+      continue;
+    }
+    if (const uint32_t last_use = LastUse(item.slot); last_use != item.epoch) {
+      item.epoch = last_use;
+      clean_.push_back(item);
+      continue;
+    }
+    // SYNC S2 pin/evict: the mark is a full fence before the look.
+    slots_.MarkEvicting(item.slot);
+    infos_[item.slot].wanted = false;
+    if (infos_[item.slot].holds > 0 || IsPinned(item.slot)) {
+      slots_.PutBack(item.slot);
+      pinned.push_back(item);
+      continue;
+    }
+    freed += leases_[item.slot].block_bytes;
+    spilled_[slots_[item.slot].id] = *TakeCopy(item.slot);
+    ++stats_.spilled;
+    Unlist(item.slot);
+    Free(item.slot);
+  }
+  clean_.insert(clean_.end(), pinned.begin(), pinned.end());
+  if (freed == 0) {
+    for (const CleanCopy& item : pinned) freed += Want(item.slot) ? 1 : 0;
+  }
+  return freed > 0;
+}
+
+// SYNC S3: its last release tells us. True: it went just now.
+bool Core::Want(uint32_t slot) {
+  slots_.MarkWanted(slot);
+  infos_[slot].wanted = true;
+  return infos_[slot].holds == 0 && !IsPinned(slot);
+}
+
+bool Core::MayBeWritten(uint32_t slot) const {
+  const SlotInfo& info = infos_[slot];
+  return slots_.State(slot) == SlotState::kSealed && !info.has_copy() && info.holds == 0 &&
+         (slots_[slot].flags & (kSealEvictable | kSealSessionBound)) == 0;
+}
+
+// Starts writing about `bytes` of what was used longest ago, as far as a sample tells.
+void Core::StartSpill(uint64_t bytes) {
+  if (spill_ == nullptr || spill_stopped_ || fresh_slot_ == 0) return;
+  struct Candidate {
+    int64_t age;
+    uint32_t slot;
+  };
+  std::vector<Candidate> found;
+  const uint32_t now = index_.header().epoch.load(std::memory_order_relaxed);
+  uint32_t looks = 0;
+  for (; looks < kMostLooks && found.size() < kSample && fruitless_looks_ <= fresh_slot_;
+       ++looks) {
+    hand_ = hand_ + 1 < fresh_slot_ ? hand_ + 1 : 0;
+    ++fruitless_looks_;
+    if (!MayBeWritten(hand_)) continue;
+    // Somebody waits: the last release of this one will tell.
+    if (IsPinned(hand_) && (room_waiters_.empty() || !Want(hand_))) continue;
+    fruitless_looks_ = 0;
+    found.push_back({static_cast<int32_t>(now - LastUse(hand_)), hand_});
+    if (found.size() >= fresh_slot_) break;
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.age > b.age; });
+  uint64_t started = 0;
+  for (const Candidate& candidate : found) {
+    if (started >= bytes || writing_bytes_ >= kMostWriting) break;
+    if (!MayBeWritten(candidate.slot)) continue;  // met twice
+    started += leases_[candidate.slot].block_bytes;
+    WriteOut(candidate.slot);
+  }
+  // Not all slots were looked at yet: in the next turn, if somebody still waits.
+  if (started == 0 && fruitless_looks_ <= fresh_slot_) room_changed_ = true;
+}
+
+void Core::WriteOut(uint32_t slot) {
+  const Slot& object = slots_[slot];
+  const LeaseEntry& lease = leases_[slot];
+  const uint64_t ticket = next_ticket_++;
+  // Held like an object that somebody is about to pin: neither freed nor moved.
+  ++infos_[slot].holds;
+  writing_bytes_ += lease.block_bytes;
+  spill_jobs_[ticket] = {slot, object.id};
+  spill_->SpillWrite(ticket,
+                     {.id = object.id, .size = object.size,
+                      .stored_bytes = MetadataOffset(object.size) + object.metadata_size,
+                      .metadata_size = object.metadata_size, .type_tag = object.type_tag,
+                      .flags = object.flags, .maker_session = lease.session,
+                      .maker_pid = lease.maker_pid},
+                     object.offset);
+}
+
+// Ahead of need.
+void Core::SpillAhead() {
+  const uint64_t kept = allocator_.total_bytes() / kWatermarkPart;
+  const uint64_t at_hand = allocator_.free_bytes() + clean_bytes_ + writing_bytes_;
+  if (!population_done_ || at_hand >= kept) return;
+  StartSpill(kept - at_hand);
+}
+
+void Core::SpillWritten(const SpillOutcome& outcome) {
+  const auto job = spill_jobs_.find(outcome.ticket);
+  PENSTOCK_CHECK(job != spill_jobs_.end()) << "ticket " << outcome.ticket;
+  const uint32_t slot = job->second.slot;
+  spill_jobs_.erase(job);
+  writing_bytes_ -= leases_[slot].block_bytes;
+  --infos_[slot].holds;
+  room_changed_ = true;
+  const bool is_deleted = slots_.State(slot) == SlotState::kDeleted;
+  if (outcome.trouble != SpillTrouble::kNone) {
+    spill_stopped_ = true;
+    spill_trouble_ = outcome.trouble;
+    ++stats_.spill_troubles;
+  } else if (is_deleted) {
+    spill_->SpillDrop(outcome.copy);
+  } else {
+    spill_trouble_ = SpillTrouble::kNone;
+    AddClean(slot, outcome.copy);
+    ++stats_.spill_written;
+  }
+  if (is_deleted && infos_[slot].holds == 0 && !IsPinned(slot)) Free(slot);
+}
+
+void Core::RetrySpill() {
+  if (!spill_stopped_) return;
+  spill_stopped_ = false;
+  room_changed_ = true;
+}
+
+// A get of an object on disk: it waits like for a seal, and room is made like for a creator.
+void Core::WaitForRestore(SessionRow row, const Submission& record) {
+  sessions_[row]->requests[record.request] = {PendingRequest::Kind::kGet, record.id};
+  waiters_[record.id].push_back({row, record.request});
+  if (!restoring_.try_emplace(record.id, kNoSlot).second) return;
+  const SpilledFacts facts = spill_->SpillFacts(spilled_.at(record.id));
+  room_waiters_.push_back({kStoreRow, kStoreSession, 0, BlockBytes(facts.stored_bytes), false,
+                           record.id});
+  room_changed_ = true;
+  fruitless_looks_ = 0;
+}
+
+// Nobody waits for it any more, and no read of it has begun.
+void Core::ForgetRestore(const ObjectId& id) {
+  const auto found = restoring_.find(id);
+  if (found == restoring_.end() || found->second != kNoSlot) return;
+  restoring_.erase(found);
+  std::erase_if(room_waiters_, [&](const RoomWaiter& waiter) {
+    return waiter.row == kStoreRow && waiter.id == id;
+  });
+}
+
+// True: the read has begun.
+bool Core::ServeRestore(const RoomWaiter& waiter, Evicting evicting) {
+  std::optional<uint32_t> slot;
+  do {
+    slot = TakeBlock(waiter.block_bytes, kStoreSession, 0);
+  } while (!slot && evicting == Evicting::kAllowed && EvictFor(waiter.block_bytes));
+  if (!slot) return false;
+  stats_.leased_bytes += waiter.block_bytes;
+  ++stats_.leases;
+  restoring_[waiter.id] = *slot;
+  const uint64_t ticket = next_ticket_++;
+  spill_jobs_[ticket] = {*slot, waiter.id};
+  const uint32_t copy = spilled_.at(waiter.id);
+  spill_->SpillRead(ticket, copy, spill_->SpillFacts(copy).stored_bytes,
+                    leases_[*slot].offset);
+  return true;
+}
+
+void Core::SpillRead(const SpillOutcome& outcome) {
+  const auto job = spill_jobs_.find(outcome.ticket);
+  PENSTOCK_CHECK(job != spill_jobs_.end()) << "ticket " << outcome.ticket;
+  const auto [slot, id] = job->second;
+  spill_jobs_.erase(job);
+  stats_.leased_bytes -= leases_[slot].block_bytes;
+  --stats_.leases;
+  room_changed_ = true;
+  const auto restoring = restoring_.find(id);
+  // Deleted meanwhile, and perhaps made again and spilled again: not this read's business.
+  const bool is_wanted = restoring != restoring_.end() && restoring->second == slot;
+  if (is_wanted) restoring_.erase(restoring);
+  if (is_wanted && outcome.trouble == SpillTrouble::kNone) {
+    ++stats_.restored;
+    PublishRestored(slot, id);
+    return;
+  }
+  FreeBlock(slot);
+  if (!is_wanted) return;
+  ++stats_.spill_troubles;
+  Completion refusal{};
+  refusal.op = CompletionOp::kAnswer;
+  refusal.code = AnswerCode::kSpillLost;
+  refusal.detail[0] = static_cast<uint64_t>(outcome.trouble);
+  refusal.detail[1] = outcome.file;
+  refusal.detail[2] = static_cast<uint64_t>(outcome.error_number);
+  RefuseWaiters(id, refusal);
+}
+
+void Core::PublishRestored(uint32_t slot, const ObjectId& id) {
+  const auto on_disk = spilled_.find(id);
+  const uint32_t copy = on_disk->second;
+  spilled_.erase(on_disk);
+  const SpilledFacts facts = spill_->SpillFacts(copy);
+  LeaseEntry& lease = leases_[slot];
+  lease.maker_pid = facts.maker_pid;
+  lease.session = facts.maker_session;
+  lease.kind = LeaseKind::kObject;
+  slots_.Publish(slot, ObjectFacts{facts.id, lease.offset, facts.size, facts.metadata_size,
+                                   facts.type_tag, facts.flags});
+  SlotInfo& info = infos_[slot];
+  info.maker = MakerOf(lease);
+  info.epoch = index_.header().epoch.load(std::memory_order_relaxed);
+  CountObject(slot);
+  List(slot);
+  AddClean(slot, copy);
+  AnswerWaiters(id, slot);
+}
+
+void Core::DeleteSpilled(const ObjectId& id) {
+  const auto found = spilled_.find(id);
+  const uint32_t copy = found->second;
+  spilled_.erase(found);
+  ForgetRestore(id);
+  restoring_.erase(id);  // a read under way ends for nobody
+  graves_.Bury(id.Hash(), AnswerCode::kDeleted);
+  ++stats_.deleted;
+  DropCopy(copy);
+  RefuseWaiters(id, AnswerCode::kDeleted);
+}
+
+void Core::DropCopy(uint32_t copy) {
+  spill_->SpillDrop(copy);
+  RetrySpill();  // a full disk has room again
+}
+
+}  // namespace penstock

@@ -1,0 +1,245 @@
+// More objects than memory: they go to disk and come back, whatever happens to the disk.
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "tests/integration/helpers.h"
+
+namespace penstock::testing {
+namespace {
+
+using absl::StatusCode;
+
+constexpr absl::Duration kNow = absl::ZeroDuration();
+constexpr absl::Duration kPatience = absl::Seconds(30);
+
+std::vector<std::string> Arguments(const std::string& spill_dir, const std::string& memory,
+                                   std::vector<std::string> more = {}) {
+  std::vector<std::string> arguments = {"--memory", memory, "--spill-dir", spill_dir};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+struct Stored {
+  ObjectId id;
+  uint64_t seed;
+  size_t size;
+};
+
+size_t SizeOf(uint64_t i) {
+  constexpr size_t kSizes[] = {0, 100, 5000, 70'000, 1 << 20, (3 << 20) + 17};
+  return kSizes[i % 6];
+}
+
+std::vector<Stored> PutMany(Client& client, uint64_t bytes) {
+  std::vector<Stored> all;
+  for (uint64_t total = 0; total < bytes;) {
+    const uint64_t i = all.size();
+    const ObjectId id =
+        Must(client.Put(Pattern(i, SizeOf(i)), {.type_tag = 7, .deadline = kPatience}));
+    all.push_back({id, i, SizeOf(i)});
+    total += SizeOf(i);
+  }
+  return all;
+}
+
+void ExpectAll(Client& client, const std::vector<Stored>& all) {
+  for (const Stored& each : all) {
+    const auto view = client.Get(each.id, kPatience);
+    ASSERT_TRUE(view.ok()) << each.seed << ": " << view.status();
+    ASSERT_EQ(view->data().size(), each.size);
+    ASSERT_TRUE(HasPattern(view->data(), each.seed)) << each.seed;
+    EXPECT_EQ(view->type_tag(), 7u);
+  }
+}
+
+std::vector<std::filesystem::path> SpillFiles(const std::string& dir) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
+    if (entry.path().filename().string().starts_with("spill-")) files.push_back(entry.path());
+  }
+  return files;
+}
+
+TEST(Spill, AWorkingSetOfFourTimesTheMemoryComesBackByteForByte) {
+  for (const char* io : {"auto", "threads"}) {
+    const TempDir disk;
+    const TestDaemon daemon(Arguments(disk.path(), "32MiB", {"--spill-io", io}));
+    daemon.WaitPopulated();
+    Client client = daemon.Connect();
+    const std::vector<Stored> all = PutMany(client, 128 << 20);
+    ExpectAll(client, all);
+    ExpectAll(client, all);
+    EXPECT_GT(daemon.Status().Counter("restored"), 0u);
+    for (const Stored& each : all) EXPECT_TRUE(Must(client.Contains(each.id)));
+    for (const Stored& each : all) Must(client.Delete(each.id));
+    Must(client.Sync());
+    EXPECT_TRUE(Eventually([&] {
+      const DaemonStatus status = daemon.Status();
+      return status.Counter("objects") == 0 && status.Counter("spilled_objects") == 0 &&
+             status.Counter("spill_live_bytes") == 0;
+    }));
+    EXPECT_TRUE(Says(client.Get(all[0].id, kNow), StatusCode::kNotFound, "deleted"));
+  }
+}
+
+TEST(Spill, WhatIsOnDiskOutlivesTheDaemon) {
+  const TempDir disk;
+  const TestDaemon daemon(Arguments(disk.path(), "16MiB"));
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  const std::vector<Stored> all = PutMany(client, 48 << 20);
+  const ObjectId gone = all[5].id;
+  for (int round = 0; round < 5; ++round) {
+    const pid_t before = daemon.daemon_pid();
+    kill(before, SIGKILL);
+    ExpectAll(client, all);
+  }
+  Must(client.Delete(gone));
+  Must(client.Sync());
+  kill(daemon.daemon_pid(), SIGKILL);
+  EXPECT_TRUE(Says(client.Get(gone, kNow), StatusCode::kNotFound, "deleted"));
+}
+
+TEST(Spill, EndsWithTheStoreAndLeavesNoFile) {
+  const TempDir disk;
+  {
+    TestDaemon daemon(Arguments(disk.path(), "16MiB"));
+    Client client = daemon.Connect();
+    PutMany(client, 48 << 20);
+    EXPECT_FALSE(SpillFiles(disk.path()).empty());
+    EXPECT_EQ(daemon.Stop(), 0);
+    EXPECT_TRUE(SpillFiles(disk.path()).empty());
+  }
+  TestDaemon killed(Arguments(disk.path(), "16MiB"));
+  Client client = killed.Connect();
+  PutMany(client, 48 << 20);
+  killed.KillBoth();
+  EXPECT_FALSE(SpillFiles(disk.path()).empty());
+  killed.Restart();
+  EXPECT_TRUE(SpillFiles(disk.path()).empty()) << "of the store that is gone";
+}
+
+TEST(Spill, APinnedSetBeyondTheMemoryIsRefusedAndNamesTheHolder) {
+  const TempDir disk;
+  const TestDaemon daemon(Arguments(disk.path(), "16MiB"));
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  std::vector<ObjectView> pinned;
+  absl::Status refusal;
+  const absl::Time began = absl::Now();
+  for (uint64_t i = 0; i < 20 && refusal.ok(); ++i) {
+    auto builder = client.Create(1 << 20, {.deadline = absl::Seconds(1)});
+    refusal = builder.status();
+    if (builder.ok()) pinned.push_back(Must(builder->SealToView()));
+  }
+  EXPECT_TRUE(Says(refusal, StatusCode::kResourceExhausted, fmt::format("process {}", getpid())));
+  EXPECT_LT(absl::Now() - began, absl::Seconds(20));
+  pinned.clear();
+  EXPECT_TRUE(client.Put(Pattern(1, 1 << 20), {.deadline = kPatience}).ok());
+}
+
+TEST(Spill, AFileRemovedCutOffOrAlteredCostsItsObjectsAndNoOther) {
+  for (const char* harm : {"remove", "truncate", "alter"}) {
+    const TempDir disk;
+    const TestDaemon daemon(Arguments(disk.path(), "16MiB"));
+    daemon.WaitPopulated();
+    Client client = daemon.Connect();
+    const std::vector<Stored> all = PutMany(client, 48 << 20);
+    ASSERT_TRUE(Eventually([&] { return daemon.Status().Counter("spill_writing_bytes") == 0; }));
+    for (const auto& file : SpillFiles(disk.path())) {
+      if (harm == std::string("remove")) {
+        std::filesystem::remove(file);
+      } else if (harm == std::string("truncate")) {
+        std::filesystem::resize_file(file, 4096);
+      } else {
+        std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+        for (uint64_t at = 5000; at < std::filesystem::file_size(file); at += 4096) {
+          bytes.seekp(static_cast<std::streamoff>(at));
+          bytes.put('\x5a');
+        }
+      }
+    }
+    // Files that are open stay readable; the next daemon looks for them by name.
+    if (harm == std::string("remove")) kill(daemon.daemon_pid(), SIGKILL);
+    size_t lost = 0;
+    for (const Stored& each : all) {
+      const auto view = client.Get(each.id, kPatience);
+      if (view.ok()) {
+        EXPECT_TRUE(HasPattern(view->data(), each.seed)) << harm << " " << each.seed;
+        continue;
+      }
+      ++lost;
+      EXPECT_EQ(view.status().code(), StatusCode::kDataLoss) << view.status();
+    }
+    EXPECT_GT(lost, 0u) << harm;
+    EXPECT_LT(lost, all.size()) << harm;
+    // The store goes on, also with the disk.
+    EXPECT_TRUE(client.Put(Pattern(1, 1 << 20), {.deadline = kPatience}).ok()) << harm;
+  }
+}
+
+// A daemon in a mount namespace of its own, where `dir` is a file system of 8 MiB.
+TEST(Spill, AFullDiskRefusesCreatorsAndLosesNothing) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, for a small file system of its own";
+  const int code = RunInChild([] {
+    PENSTOCK_CHILD_EXPECT(unshare(CLONE_NEWNS) == 0);
+    PENSTOCK_CHILD_EXPECT(mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+    const TempDir disk;
+    PENSTOCK_CHILD_EXPECT(mount("none", disk.path().c_str(), "tmpfs", 0, "size=8m,mode=0700") == 0);
+    {
+      const TestDaemon daemon(Arguments(disk.path(), "16MiB"));
+      daemon.WaitPopulated();
+      Client client = daemon.Connect();
+      std::vector<ObjectId> ids;
+      absl::Status refusal;
+      for (uint64_t i = 0; i < 64 && refusal.ok(); ++i) {
+        auto id = client.Put(Pattern(i, 1 << 20), {.deadline = absl::Seconds(2)});
+        refusal = id.status();
+        if (id.ok()) ids.push_back(*id);
+      }
+      PENSTOCK_CHILD_EXPECT(Says(refusal, StatusCode::kResourceExhausted, "disk is full"));
+      PENSTOCK_CHILD_EXPECT(ids.size() >= 16);
+      for (uint64_t i = 0; i < ids.size(); ++i) {
+        // What is on disk may have no place in memory, and then says so.
+        const auto view = client.Get(ids[i]);
+        PENSTOCK_CHILD_EXPECT(view.ok() ? HasPattern(view->data(), i)
+                                        : bool(Says(view, StatusCode::kResourceExhausted,
+                                                    "disk is full")));
+      }
+      for (size_t i = 0; i < 12; ++i) Must(client.Delete(ids[i]));
+      for (uint64_t i = 12; i < ids.size(); ++i) {
+        const auto view = client.Get(ids[i], kPatience);
+        PENSTOCK_CHILD_EXPECT(view.ok() && HasPattern(view->data(), i));
+      }
+      for (uint64_t i = 0; i < 8; ++i) {
+        PENSTOCK_CHILD_EXPECT(client.Put(Pattern(i, 1 << 20), {.deadline = kPatience}).ok());
+      }
+    }
+    umount2(disk.path().c_str(), MNT_DETACH);
+    return ::testing::Test::HasFailure() ? 1 : 0;
+  });
+  EXPECT_EQ(code, 0);
+}
+
+TEST(Spill, ADirectoryThatCannotBeUsedIsRefusedAtTheStart) {
+  const TempDir disk;
+  std::ofstream(disk.path() + "/file") << "x";
+  const ProgramOutcome outcome =
+      RunProgram({ProgramPath("penstockd"), "--dir", disk.path() + "/store", "--memory", "8MiB",
+                  "--spill-dir", disk.path() + "/file"});
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_TRUE(Contains(outcome.output, disk.path() + "/file")) << outcome.output;
+}
+
+}  // namespace
+}  // namespace penstock::testing

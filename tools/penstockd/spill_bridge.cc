@@ -1,0 +1,129 @@
+// The core's words for spilling, and the spill module's.
+#include "tools/penstockd/spill_bridge.h"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+
+#include "store/base/errors.h"
+#include "store/shm/parking.h"
+
+namespace penstock {
+namespace {
+
+// Entries for each slot: a store on disk may be larger than the one in memory. The table's
+// pages cost memory only where they are used.
+constexpr uint64_t kCopiesPerSlot = 16;
+constexpr uint64_t kMostCopies = uint64_t{1} << 28;
+
+SpillTrouble TroubleOf(SpillFault fault) {
+  switch (fault) {
+    case SpillFault::kNone: return SpillTrouble::kNone;
+    case SpillFault::kDiskFull:
+    case SpillFault::kLimit:
+    case SpillFault::kTableFull: return SpillTrouble::kDiskFull;
+    case SpillFault::kUnwritable: return SpillTrouble::kUnwritable;
+    case SpillFault::kMissing: return SpillTrouble::kMissing;
+    case SpillFault::kTruncated: return SpillTrouble::kTruncated;
+    case SpillFault::kAltered: return SpillTrouble::kAltered;
+    default: return SpillTrouble::kIo;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<SpillTableMemory> SpillTableMemory::Make(uint32_t slots, uint64_t incarnation) {
+  SpillTableMemory memory;
+  const auto capacity =
+      static_cast<uint32_t>(std::min(kCopiesPerSlot * slots, kMostCopies));
+  const uint64_t bytes = RoundUp(SpillTable::BytesFor(capacity), kHugePageBytes);
+  PENSTOCK_ASSIGN_OR_RETURN(memory.file, MemoryFile::Create("spill", bytes));
+  PENSTOCK_ASSIGN_OR_RETURN(memory.mapping, Mapping::Map(memory.file.fd(), bytes,
+                                                         Access::kReadWrite, OnFork::kDrop));
+  memory.table = SpillTable::Make(memory.mapping.data(), capacity, incarnation);
+  return memory;
+}
+
+absl::StatusOr<SpillTableMemory> SpillTableMemory::Attach(UniqueFd fd) {
+  SpillTableMemory memory;
+  PENSTOCK_ASSIGN_OR_RETURN(memory.file,
+                            MemoryFile::Adopt(std::move(fd), sizeof(SpillTableHeader)));
+  PENSTOCK_ASSIGN_OR_RETURN(memory.mapping,
+                            Mapping::Map(memory.file.fd(), memory.file.bytes(),
+                                         Access::kReadWrite, OnFork::kDrop));
+  PENSTOCK_ASSIGN_OR_RETURN(memory.table,
+                            SpillTable::Attach(memory.mapping.data(), memory.file.bytes()));
+  return memory;
+}
+
+absl::StatusOr<std::unique_ptr<SpillBridge>> SpillBridge::Open(const DaemonOptions& options,
+                                                               const SpillTable& table,
+                                                               std::byte* arena) {
+  std::unique_ptr<SpillBridge> bridge(new SpillBridge(table, arena));
+  PENSTOCK_ASSIGN_OR_RETURN(bridge->notify_, MakeDoorbell());
+  SpillOptions spill;
+  spill.dir = options.spill_dir;
+  spill.limit_bytes = options.spill_limit_bytes;
+  spill.io = options.spill_io;
+  spill.incarnation = table.incarnation();
+  PENSTOCK_ASSIGN_OR_RETURN(bridge->store_,
+                            SpillStore::Open(spill, table, bridge->notify_.get()));
+  return bridge;
+}
+
+void SpillBridge::Attach(Core* core) {
+  core_ = core;
+  core_->EnableSpill(this);
+  std::vector<uint32_t> copies;  // AdoptSpilled may drop one
+  store_->Visit([&](SpillHandle handle, const SpilledObject&, uint64_t) {
+    copies.push_back(handle);
+  });
+  for (const uint32_t copy : copies) core_->AdoptSpilled(copy);
+  if (!copies.empty()) spdlog::info("found {} objects on disk", copies.size());
+}
+
+void SpillBridge::Deliver() {
+  DrainDoorbell(notify_.get());
+  for (const SpillDone& done : store_->TakeDone()) {
+    const SpillOutcome outcome{.ticket = done.ticket, .trouble = TroubleOf(done.fault),
+                               .copy = done.handle, .file = done.file,
+                               .error_number = done.error_number};
+    if (done.fault != SpillFault::kNone) {
+      spdlog::warn("{} of file {} failed: {} (errno {})",
+                   done.kind == SpillDone::Kind::kWritten ? "spilling: a write" : "a read",
+                   done.file, NameOf(done.fault), done.error_number);
+    }
+    if (done.kind == SpillDone::Kind::kWritten) {
+      core_->SpillWritten(outcome);
+    } else {
+      core_->SpillRead(outcome);
+    }
+  }
+}
+
+void SpillBridge::RemoveFiles() { store_->Close(SpillStore::FilesAtEnd::kRemove); }
+
+void SpillBridge::SpillWrite(uint64_t ticket, const SpilledFacts& facts, uint64_t offset) {
+  store_->Write(ticket,
+                {.id = facts.id, .size = facts.size, .metadata_size = facts.metadata_size,
+                 .type_tag = facts.type_tag, .flags = facts.flags,
+                 .maker_session = facts.maker_session, .maker_pid = facts.maker_pid},
+                {arena_ + offset, facts.stored_bytes});
+}
+
+void SpillBridge::SpillRead(uint64_t ticket, uint32_t copy, uint64_t stored_bytes,
+                            uint64_t offset) {
+  store_->Read(ticket, copy, {arena_ + offset, stored_bytes});
+}
+
+void SpillBridge::SpillDrop(uint32_t copy) { store_->Drop(copy); }
+
+SpilledFacts SpillBridge::SpillFacts(uint32_t copy) const {
+  const penstock::SpillFacts facts = table_.Facts(copy);
+  return {.id = facts.object.id, .size = facts.object.size, .stored_bytes = facts.stored_bytes,
+          .metadata_size = facts.object.metadata_size, .type_tag = facts.object.type_tag,
+          .flags = facts.object.flags, .maker_session = facts.object.maker_session,
+          .maker_pid = facts.object.maker_pid};
+}
+
+}  // namespace penstock

@@ -1,0 +1,66 @@
+// SpillBridge: the core's wishes about objects on disk, carried out by a SpillStore.
+#ifndef PENSTOCK_TOOLS_PENSTOCKD_SPILL_BRIDGE_H_
+#define PENSTOCK_TOOLS_PENSTOCKD_SPILL_BRIDGE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "store/base/unique_fd.h"
+#include "store/object/core.h"
+#include "store/shm/mapping.h"
+#include "store/shm/memory_file.h"
+#include "store/spill/spill_store.h"
+#include "tools/penstockd/options.h"
+
+namespace penstock {
+
+// The table of what is on disk; like the lease table a segment that outlives the daemon.
+struct SpillTableMemory {
+  MemoryFile file;
+  Mapping mapping;
+  SpillTable table;
+
+  static absl::StatusOr<SpillTableMemory> Make(uint32_t slots, uint64_t incarnation);
+  static absl::StatusOr<SpillTableMemory> Attach(UniqueFd fd);
+};
+
+// Thread safety: the daemon's thread.
+class SpillBridge : public SpillHost {
+ public:
+  // Opens the directory, with what an earlier daemon of this store left there. `arena`
+  // outlives the bridge.
+  static absl::StatusOr<std::unique_ptr<SpillBridge>> Open(const DaemonOptions& options,
+                                                           const SpillTable& table,
+                                                           std::byte* arena);
+  // After the core's Recover: tells it what is on disk, and serves it from now on.
+  void Attach(Core* core);
+
+  // Readable when Deliver has something for the core.
+  int notify_fd() const { return notify_.get(); }
+  void Deliver();
+  // The store has ended: nobody will ask for its objects again.
+  void RemoveFiles();
+  SpillStats stats() const { return store_->Stats(); }
+
+  // SpillHost
+  void SpillWrite(uint64_t ticket, const SpilledFacts& facts, uint64_t offset) override;
+  void SpillRead(uint64_t ticket, uint32_t copy, uint64_t stored_bytes,
+                 uint64_t offset) override;
+  void SpillDrop(uint32_t copy) override;
+  SpilledFacts SpillFacts(uint32_t copy) const override;
+
+ private:
+  SpillBridge(const SpillTable& table, std::byte* arena) : table_(table), arena_(arena) {}
+
+  SpillTable table_;
+  std::byte* const arena_;
+  UniqueFd notify_;
+  std::unique_ptr<SpillStore> store_;
+  Core* core_ = nullptr;
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_TOOLS_PENSTOCKD_SPILL_BRIDGE_H_

@@ -4,6 +4,7 @@
 
 #include "client/src/client_state.h"
 #include "client/src/session.h"
+#include "store/base/crash_point.h"
 #include "store/shm/hash_index.h"
 
 namespace penstock {
@@ -32,6 +33,7 @@ inline Pinned Session::PinAtFirstLook(const ObjectId& id) {
   // payload is then under way while the pin's locked instruction runs.
   __builtin_prefetch(arena + object.offset);
   if (!pins_.PinAgain(slot, Epoch())) [[unlikely]] return PinAtLength(this, id);
+  PENSTOCK_CRASH_POINT(kClientPinned);
   if (!Holds(object, id)) [[unlikely]] return RefusePin(this, slot);
   return {this, &object};
 }
@@ -66,6 +68,7 @@ bool Session::GetLocal(const ObjectId& id, ObjectView& view) {
 // SYNC S3 last release, client's half: the decrement is a full fence before the look.
 inline void Session::ReleasePin(uint32_t slot) {
   pins_.Unpin(slot);
+  PENSTOCK_CRASH_POINT(kClientReleased);
   const uint64_t word = index_.slot(slot).state.load(std::memory_order_seq_cst);
   if (!IsPlainlySealed(word)) [[unlikely]] TellOfRelease(this, slot, word);
 }

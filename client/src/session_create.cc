@@ -6,6 +6,7 @@
 #include "client/src/clock.h"
 #include "client/src/refusals.h"
 #include "client/src/session.h"
+#include "store/base/crash_point.h"
 #include "store/base/errors.h"
 #include "store/base/units.h"
 #include "store/shm/hash_index.h"
@@ -77,6 +78,7 @@ absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& opti
     if (id.IsNil()) return NilIdStatus();
     PENSTOCK_ASSIGN_OR_RETURN(lease, WaitForLease(block_bytes, options, &id));
   }
+  PENSTOCK_CRASH_POINT(kClientLeased);
   Builder builder;
   builder.session_ = this;
   builder.lease_ = {lease.generation, lease.offset, block_bytes, lease.slot};
@@ -199,6 +201,7 @@ absl::Status Session::Delete(const ObjectId& id) {
   }
   Submission record{};
   record.op = SubmissionOp::kDelete;
+  record.id = id;  // should it leave memory before the daemon takes the record
   bool found = false;
   ForEachCandidate(index_, id.Hash(), [&](uint32_t slot) {
     const Slot& object = index_.slot(slot);
@@ -221,7 +224,6 @@ absl::Status Session::Delete(const ObjectId& id) {
   }
   if (found) return submissions_->Push(record) ? absl::OkStatus() : WhyUnusable();
   record.op = SubmissionOp::kDeleteById;
-  record.id = id;
   bool asked_again = false;
   PENSTOCK_ASSIGN_OR_RETURN(const Completion answer, Ask(record, kNever, &asked_again));
   // The daemon that died may have done it.

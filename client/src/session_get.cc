@@ -4,6 +4,7 @@
 #include "client/src/clock.h"
 #include "client/src/refusals.h"
 #include "client/src/session.h"
+#include "store/base/crash_point.h"
 #include "store/base/errors.h"
 #include "store/shm/hash_index.h"
 #include "store/shm/slot_table.h"
@@ -55,6 +56,7 @@ ObjectView Session::ViewOfOwn(uint32_t slot, const ObjectFacts& facts) {
 // The daemon holds the object for us; our own pin takes over.
 absl::StatusOr<ObjectView> Session::TakeHeld(const Completion& answer, const ObjectId& id,
                                              absl::Duration deadline, int64_t until_ns) {
+  PENSTOCK_CRASH_POINT(kClientAnswered);
   const uint32_t slot = answer.object.slot;
   const uint64_t offset = answer.object.offset;
   const uint64_t size = answer.object.size;
@@ -79,6 +81,7 @@ absl::StatusOr<ObjectView> Session::TakeHeld(const Completion& answer, const Obj
     }
     return ObjectView(ObjectView::Key(), {this, &index_.slot(slot)});
   }
+  PENSTOCK_CRASH_POINT(kClientTookOver);
   Submission confirm{};
   confirm.op = SubmissionOp::kConfirm;
   confirm.slot = slot;

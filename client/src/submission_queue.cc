@@ -1,5 +1,6 @@
 // Pushing submissions, and looking through those not yet taken.
 #include "client/src/submission_queue.h"
+#include "store/base/crash_point.h"
 
 #include <time.h>
 
@@ -48,7 +49,9 @@ bool SubmissionQueue::PushMany(std::span<const Submission> records,
       }
       producer_.Write(records[i]);
     }
+    PENSTOCK_CRASH_POINT(kClientRecordWritten);
     producer_.Publish();
+    PENSTOCK_CRASH_POINT(kClientRecordPublished);
   }
   if (bell == Bell::kRing) RingIfParked();
   return true;
@@ -64,6 +67,7 @@ SubmissionQueue::OwnDelete SubmissionQueue::PushDeleteOfNewest(const ObjectId& i
     record.op = SubmissionOp::kDelete;
     record.slot = own->slot;
     record.generation = own->generation;
+    record.id = id;
     producer_.Write(record);
     producer_.Publish();
     ++changes_;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "store/base/check.h"
+#include "store/base/crash_point.h"
 #include "store/shm/parking.h"
 
 namespace penstock {
@@ -83,6 +84,7 @@ void Core::CloseSession(SessionRow row) {
   // What was sealed before the death counts. Once: its tail has stopped moving. A broken
   // ring is not read.
   Drain(row);
+  PENSTOCK_CRASH_POINT(kCloseDrained);
   // Requests of a session that is gone are nobody's.
   std::erase_if(deferred_, [row](const Deferred& d) { return d.row == row; });
   std::erase_if(room_waiters_, [row](const RoomWaiter& w) { return w.row == row; });
@@ -101,9 +103,12 @@ void Core::CloseSession(SessionRow row) {
     ReturnLease(row, slot);
     if (reserved) RefuseWaiters(*reserved, AnswerCode::kMakerDied);
   }
+  PENSTOCK_CRASH_POINT(kCloseReturned);
   std::vector<ObjectId> orphaned;
   for (const auto& [id, waiters] : waiters_) {
-    if (id.session == session.number && id.home == index_.header().incarnation) {
+    // One on its way back from disk was sealed.
+    if (id.session == session.number && id.home == index_.header().incarnation &&
+        !spilled_.contains(id)) {
       orphaned.push_back(id);
     }
   }
@@ -187,9 +192,11 @@ bool Core::Drain(SessionRow row) {
     const Submission record = session.submissions.Take();
     ++stats_.records;
     if (!Handle(row, record)) break;
+    PENSTOCK_CRASH_POINT(kRecordHandled);
   }
   // Before another ring's record is taken, so that a replay after a crash is harmless.
   if (*available > 0) session.submissions.PublishHead();
+  if (*available > 0) PENSTOCK_CRASH_POINT(kHeadPublished);
   return *available > 0;
 }
 

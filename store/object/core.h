@@ -96,13 +96,13 @@ class Core {
   // Takes over the store and the sessions of a daemon that died at any point: reads every row
   // and ring before it frees anything, keeps every sealed object and every lease that its
   // client has heard of. Before anything else. `rows`: one for each session kept, of those
-  // whose process has ended too (close them afterwards). Cost: about 0.5 us a slot in use.
-  RecoveryReport Recover(std::span<const KeptSession> kept, std::vector<SessionRow>& rows);
+  // whose process has ended too (close them afterwards). `copies`: what is on disk, for
+  // EnableSpill's host. Cost: about 0.5 us a slot in use.
+  RecoveryReport Recover(std::span<const KeptSession> kept, std::vector<SessionRow>& rows,
+                         std::span<const uint32_t> copies = {});
 
-  // From now on objects may go to disk. Before the first turn, after Recover.
+  // From now on objects may go to disk. Before Recover and the first turn.
   void EnableSpill(SpillHost* spill);
-  // After Recover: `copy` is on disk, from before.
-  void AdoptSpilled(uint32_t copy);
   // Between turns: the end of a write or read that the core asked for.
   void SpillWritten(const SpillOutcome& outcome);
   void SpillRead(const SpillOutcome& outcome);
@@ -254,6 +254,8 @@ class Core {
 
   // core_spill.cc: objects on disk.
   void CountSealedBytes(uint64_t bytes);
+  uint64_t OriginOf(uint32_t slot) const;
+  void AdoptCopies(std::span<const uint32_t> copies);
   void AddClean(uint32_t slot, uint32_t copy);
   std::optional<uint32_t> TakeCopy(uint32_t slot);
   bool DropClean(uint64_t block_bytes);

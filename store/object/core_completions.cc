@@ -1,6 +1,7 @@
 // Core: what clients are told, and what waits for room in their rings.
 #include <algorithm>
 
+#include "store/base/crash_point.h"
 #include "store/object/core.h"
 #include "store/shm/parking.h"
 
@@ -15,6 +16,7 @@ void Core::WriteCompletion(CoreSession& session, const Completion& completion) {
     }
   }
   session.completions.Write(completion);
+  if (completion.op == CompletionOp::kGrant) PENSTOCK_CRASH_POINT(kGrantWritten);
 }
 
 void Core::Complete(SessionRow row, const Completion& completion) {
@@ -89,6 +91,7 @@ void Core::PublishCompletions() {
     session.unpublished = false;
     // SYNC S1 parking, producer's half.
     session.completions.Publish();
+    PENSTOCK_CRASH_POINT(kCompletionsPublished);
     if (session.rings.MustRing(session.segments.client->parked)) host_->Wake(row);
   }
   unpublished_rows_.clear();

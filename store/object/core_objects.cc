@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "store/base/check.h"
+#include "store/base/crash_point.h"
 #include "store/object/core.h"
 
 namespace penstock {
@@ -34,8 +35,10 @@ void Core::Publish(SessionRow row, const Submission& record) {
     info.reserved = false;
   }
   lease.kind = LeaseKind::kObject;
+  PENSTOCK_CRASH_POINT(kSealTurned);
   slots_.Publish(slot, ObjectFacts{record.id, lease.offset, record.size, record.metadata_size,
                                    record.type_tag, record.flags_or_count});
+  PENSTOCK_CRASH_POINT(kSealPublished);
   info.maker = session.maker;
   CountObject(slot);
   ++stats_.sealed;
@@ -60,6 +63,7 @@ void Core::Publish(SessionRow row, const Submission& record) {
     session.bound_objects.PushFront(infos_, slot);
   }
   List(slot);
+  PENSTOCK_CRASH_POINT(kSealListed);
   if (!waiters_.empty()) AnswerWaiters(record.id, slot);
   if (subscribers_ > 0) Announce(1, slot);
 }
@@ -122,12 +126,14 @@ void Core::Unlist(uint32_t slot) {
 
 void Core::Delete(uint32_t slot, AnswerCode cause) {
   Unlist(slot);
+  PENSTOCK_CRASH_POINT(kDeleteUnlisted);
   graves_.Bury(slots_[slot].id.Hash(), cause);
   if (const auto copy = TakeCopy(slot)) DropCopy(*copy);
   if (subscribers_ > 0) Announce(2, slot);
   ++stats_.deleted;
   // SYNC S2 pin/evict and S3 last release: the mark is a full fence before the look.
   slots_.MarkDeleted(slot);
+  PENSTOCK_CRASH_POINT(kDeleteMarked);
   if (infos_[slot].holds > 0 || IsPinned(slot)) {
     doomed_.insert(slot);
     return;
@@ -149,8 +155,10 @@ void Core::Free(uint32_t slot) {
   if (!doomed_.empty()) doomed_.erase(slot);
   lease.session = 0;
   lease.kind = LeaseKind::kNone;
+  PENSTOCK_CRASH_POINT(kFreeCleared);
   allocator_.Free(lease.offset, lease.block_bytes);
   slots_.Free(slot);
+  PENSTOCK_CRASH_POINT(kFreed);
   free_slots_.push_back(slot);
   room_changed_ = true;
 }

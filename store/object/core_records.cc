@@ -109,11 +109,20 @@ bool Core::HandleReturnLease(SessionRow row, const Submission& record) {
 }
 
 void Core::HandleDelete(const Submission& record) {
-  // Another generation, or no longer sealed: somebody else was first. No harm.
   if (record.slot >= index_.capacity()) return;
   const uint64_t word = slots_.Word(record.slot);
-  if (StateOf(word) != SlotState::kSealed || GenerationOf(word) != record.generation) return;
-  Delete(record.slot, AnswerCode::kDeleted);
+  if (StateOf(word) == SlotState::kSealed && GenerationOf(word) == record.generation) {
+    Delete(record.slot, AnswerCode::kDeleted);
+    return;
+  }
+  // It left memory since its deleter looked: to disk, or back from there into another slot.
+  // If not, somebody else was first. No harm.
+  if (spill_ == nullptr || record.id.IsNil()) return;
+  if (spilled_.contains(record.id)) {
+    DeleteSpilled(record.id);
+  } else if (const auto slot = Find(record.id)) {
+    Delete(*slot, AnswerCode::kDeleted);
+  }
 }
 
 void Core::HandleRelease(const Submission& record) {

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "store/base/check.h"
+#include "store/base/crash_point.h"
 #include "store/object/core.h"
 
 namespace penstock {
@@ -25,7 +26,8 @@ constexpr uint32_t kLongAgo = uint32_t{1} << 30;
 }  // namespace
 
 RecoveryReport Core::Recover(std::span<const KeptSession> kept,
-                             std::vector<SessionRow>& rows) {
+                             std::vector<SessionRow>& rows,
+                             std::span<const uint32_t> copies) {
   RecoveryReport report;
   // SYNC S4 hold: stored before any row is read. A client that was answered by the last
   // daemon pins, then reads this: it sees that its hold is gone, or we see its pin.
@@ -42,6 +44,7 @@ RecoveryReport Core::Recover(std::span<const KeptSession> kept,
     SettleSlot(slot, report);
     used_slots = slot + 1;
   }
+  PENSTOCK_CRASH_POINT(kRecoverSettled);
   fresh_slot_ = used_slots;
   RecoverAllocator(report);
   RecoverHash(report);
@@ -52,10 +55,13 @@ RecoveryReport Core::Recover(std::span<const KeptSession> kept,
       default: ListObject(slot); ++report.objects;
     }
   }
+  AdoptCopies(copies);
+  PENSTOCK_CRASH_POINT(kRecoverListed);
   // Every row is known by now: what the rings ask for may be freed.
   for (const SessionRow row : rows) Drain(row);
   RetryDoomed();
   room_changed_ = true;
+  PENSTOCK_CRASH_POINT(kRecoverDrained);
   return report;
 }
 

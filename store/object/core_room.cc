@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "store/base/check.h"
+#include "store/base/crash_point.h"
 #include "store/object/core.h"
 
 namespace penstock {
@@ -130,8 +131,10 @@ std::optional<uint32_t> Core::TakeBlock(uint64_t block_bytes, uint64_t session, 
   lease.told_at = kNotTold;
   lease.reserved_id = ObjectId{};
   lease.session = session;
+  PENSTOCK_CRASH_POINT(kLeaseRecorded);
   slots_.Lease(slot);
   infos_[slot] = SlotInfo{};
+  PENSTOCK_CRASH_POINT(kLeaseTaken);
   return slot;
 }
 
@@ -140,6 +143,7 @@ void Core::FreeBlock(uint32_t slot) {
   LeaseEntry& lease = leases_[slot];
   lease.session = 0;
   lease.kind = LeaseKind::kNone;
+  PENSTOCK_CRASH_POINT(kBlockCleared);
   allocator_.Free(lease.offset, lease.block_bytes);
   slots_.Free(slot);
   free_slots_.push_back(slot);
@@ -265,6 +269,7 @@ bool Core::EvictFor(uint64_t block_bytes) {
       }
       slots_.MarkEvicting(entry.slot);
       infos_[entry.slot].wanted = false;
+      PENSTOCK_CRASH_POINT(kEvictMarked);
       batch_bytes += leases_[entry.slot].block_bytes;
       batch.push_back(entry);
     }
@@ -274,6 +279,7 @@ bool Core::EvictFor(uint64_t block_bytes) {
         pinned.push_back(entry);
       } else {
         ++stats_.evicted;
+        PENSTOCK_CRASH_POINT(kEvictDecided);
         Unlist(entry.slot);
         graves_.Bury(slots_[entry.slot].id.Hash(), AnswerCode::kEvicted);
         Announce(3, entry.slot);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "store/base/check.h"
+#include "store/base/crash_point.h"
 #include "store/object/core.h"
 
 namespace penstock {
@@ -30,18 +31,26 @@ constexpr uint64_t kEpochsPerTurnover = 64;
 
 void Core::EnableSpill(SpillHost* spill) { spill_ = spill; }
 
-void Core::AdoptSpilled(uint32_t copy) {
-  const SpilledFacts facts = spill_->SpillFacts(copy);
-  const std::optional<uint32_t> slot = Find(facts.id);
-  if (!slot) {
-    // Two copies of one id: a delete was cut off before its drop. Either is right.
-    if (!spilled_.try_emplace(facts.id, copy).second) spill_->SpillDrop(copy);
-    return;
-  }
-  if (infos_[*slot].has_copy()) {
-    spill_->SpillDrop(copy);
-  } else {
-    AddClean(*slot, copy);
+// An id may name one object after another; slot and generation tell them apart.
+uint64_t Core::OriginOf(uint32_t slot) const {
+  return (slots_.Generation(slot) << 28) | slot;
+}
+
+// What a daemon that died had on disk. Before anything is freed: an object that was deleted
+// while it was being written leaves a copy behind, and only its slot still knows.
+void Core::AdoptCopies(std::span<const uint32_t> copies) {
+  if (copies.empty()) return;
+  absl::flat_hash_set<uint64_t> deleted;
+  for (const uint32_t slot : doomed_) deleted.insert(OriginOf(slot));
+  for (const uint32_t copy : copies) {
+    const SpilledFacts facts = spill_->SpillFacts(copy);
+    const std::optional<uint32_t> slot = Find(facts.id);
+    if (slot && OriginOf(*slot) == facts.origin && !infos_[*slot].has_copy()) {
+      AddClean(*slot, copy);
+    } else if (slot || deleted.contains(facts.origin) ||
+               !spilled_.try_emplace(facts.id, copy).second) {
+      spill_->SpillDrop(copy);  // what is in memory is the object
+    }
   }
 }
 
@@ -99,6 +108,7 @@ bool Core::DropClean(uint64_t block_bytes) {
     ++stats_.spilled;
     Unlist(item.slot);
     Free(item.slot);
+    PENSTOCK_CRASH_POINT(kCleanDropped);
   }
   clean_.insert(clean_.end(), pinned.begin(), pinned.end());
   if (freed == 0) {
@@ -167,8 +177,9 @@ void Core::WriteOut(uint32_t slot) {
                       .stored_bytes = MetadataOffset(object.size) + object.metadata_size,
                       .metadata_size = object.metadata_size, .type_tag = object.type_tag,
                       .flags = object.flags, .maker_session = lease.session,
-                      .maker_pid = lease.maker_pid},
+                      .maker_pid = lease.maker_pid, .origin = OriginOf(slot)},
                      object.offset);
+  PENSTOCK_CRASH_POINT(kSpillAsked);
 }
 
 // Ahead of need.
@@ -198,6 +209,7 @@ void Core::SpillWritten(const SpillOutcome& outcome) {
     spill_trouble_ = SpillTrouble::kNone;
     AddClean(slot, outcome.copy);
     ++stats_.spill_written;
+    PENSTOCK_CRASH_POINT(kSpillWritten);
   }
   if (is_deleted && infos_[slot].holds == 0 && !IsPinned(slot)) Free(slot);
 }
@@ -245,6 +257,7 @@ bool Core::ServeRestore(const RoomWaiter& waiter, Evicting evicting) {
   const uint32_t copy = spilled_.at(waiter.id);
   spill_->SpillRead(ticket, copy, spill_->SpillFacts(copy).stored_bytes,
                     leases_[*slot].offset);
+  PENSTOCK_CRASH_POINT(kRestoreAsked);
   return true;
 }
 
@@ -286,8 +299,10 @@ void Core::PublishRestored(uint32_t slot, const ObjectId& id) {
   lease.maker_pid = facts.maker_pid;
   lease.session = facts.maker_session;
   lease.kind = LeaseKind::kObject;
+  PENSTOCK_CRASH_POINT(kRestoreTurned);
   slots_.Publish(slot, ObjectFacts{facts.id, lease.offset, facts.size, facts.metadata_size,
                                    facts.type_tag, facts.flags});
+  PENSTOCK_CRASH_POINT(kRestorePublished);
   SlotInfo& info = infos_[slot];
   info.maker = MakerOf(lease);
   info.epoch = index_.header().epoch.load(std::memory_order_relaxed);

@@ -21,6 +21,7 @@ struct SpilledFacts {
   uint32_t flags = 0;         // SealFlags
   uint64_t maker_session = 0;
   int32_t maker_pid = 0;
+  uint64_t origin = 0;        // says which object of this id was written
 };
 
 // The end of a write or read. `copy` names what was written until it is dropped.

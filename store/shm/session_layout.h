@@ -70,7 +70,7 @@ inline constexpr uint32_t kCompletionEntries = 1024;
 enum class SubmissionOp : uint8_t {
   kNone = 0,
   kSeal = 1,          // slot, generation, id, size, metadata_size, type_tag, flags
-  kDelete = 2,        // slot, generation: an object the client has seen; no answer
+  kDelete = 2,        // slot, generation, id: an object the client has seen; no answer
   kDeleteById = 3,    // id -> answer
   kLease = 4,         // size = block bytes, count; request 0: refill the magazine
   kReserve = 5,       // id, size = block bytes -> grant, or AlreadyExists

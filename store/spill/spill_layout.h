@@ -70,12 +70,13 @@ struct alignas(64) SpillEntry {
   uint32_t metadata_size;
   uint32_t type_tag;
   uint32_t flags;
-  uint64_t reserved[5];    // zero
+  uint64_t origin;         // slot and generation of the object that was written
+  uint64_t reserved[4];    // zero
 };
 static_assert(sizeof(SpillEntry) == 128);
 static_assert(offsetof(SpillEntry, location) == 8 && offsetof(SpillEntry, id) == 16);
 static_assert(offsetof(SpillEntry, size) == 40 && offsetof(SpillEntry, checksum) == 56);
-static_assert(offsetof(SpillEntry, maker_pid) == 72 && offsetof(SpillEntry, reserved) == 88);
+static_assert(offsetof(SpillEntry, maker_pid) == 72 && offsetof(SpillEntry, origin) == 88);
 static_assert(std::atomic<SpillEntryState>::is_always_lock_free &&
               std::atomic<uint64_t>::is_always_lock_free);
 static_assert(std::is_trivially_destructible_v<SpillEntry>);

@@ -62,7 +62,7 @@ SpillPlace SpillTable::Place(SpillHandle handle) const {
 SpillFacts SpillTable::Facts(SpillHandle handle) const {
   const SpillEntry& entry = At(handle);
   return {{entry.id, entry.size, entry.metadata_size, entry.type_tag, entry.flags,
-           entry.maker_session, entry.maker_pid},
+           entry.maker_session, entry.maker_pid, entry.origin},
           entry.stored_bytes, entry.checksum};
 }
 
@@ -77,6 +77,7 @@ void SpillTable::Publish(SpillHandle handle, const SpillFacts& facts, SpillPlace
   entry.checksum = facts.checksum;
   entry.maker_session = object.maker_session;
   entry.maker_pid = object.maker_pid;
+  entry.origin = object.origin;
   entry.metadata_size = object.metadata_size;
   entry.type_tag = object.type_tag;
   entry.flags = object.flags;

@@ -58,6 +58,7 @@ struct SpilledObject {
   uint32_t flags = 0;
   uint64_t maker_session = 0;
   int32_t maker_pid = 0;
+  uint64_t origin = 0;  // what it was in memory when it was written; the caller's
   friend bool operator==(const SpilledObject&, const SpilledObject&) = default;
 };
 

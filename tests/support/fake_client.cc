@@ -131,6 +131,27 @@ std::optional<Completion> FakeClient::Answer(uint32_t request) {
   return found->second.front();
 }
 
+std::optional<Completion> FakeClient::FirstAnswer(uint32_t request) {
+  Read();
+  const auto found = answers_.find(request);
+  if (found == answers_.end() || answered_.contains(request)) return std::nullopt;
+  const Completion first = found->second.front();
+  found->second.erase(found->second.begin());
+  if (found->second.empty()) answers_.erase(found);
+  answered_.insert(request);
+  return first;
+}
+
+std::vector<Completion> FakeClient::TakeSecondAnswers() {
+  std::vector<Completion> seconds;
+  std::erase_if(answers_, [&](const auto& item) {
+    if (!answered_.contains(item.first)) return false;
+    seconds.insert(seconds.end(), item.second.begin(), item.second.end());
+    return true;
+  });
+  return seconds;
+}
+
 AnswerCode FakeClient::Code(uint32_t request) {
   const std::optional<Completion> answer = Answer(request);
   return answer ? answer->code : kNoAnswer;
@@ -217,8 +238,9 @@ FakeClient& FakeStore::Open(int32_t pid) {
   return *clients_.back();
 }
 
-RecoveryReport FakeStore::Restart() {
+RecoveryReport FakeStore::Restart(SpillHost* spill, std::span<const uint32_t> copies) {
   core_ = std::make_unique<Core>(index_, leases_, limits_, &host_);
+  core_->EnableSpill(spill);
   std::vector<KeptSession> kept;
   std::vector<FakeClient*> open;
   for (const auto& client : clients_) {
@@ -227,7 +249,7 @@ RecoveryReport FakeStore::Restart() {
     open.push_back(client.get());
   }
   std::vector<SessionRow> rows;
-  const RecoveryReport report = core_->Recover(kept, rows);
+  const RecoveryReport report = core_->Recover(kept, rows, copies);
   for (size_t i = 0; i < rows.size(); ++i) open[i]->set_row(rows[i]);
   core_->FinishPopulation();
   core_->CheckInvariants();
@@ -235,8 +257,8 @@ RecoveryReport FakeStore::Restart() {
 }
 
 void FakeStore::Close(FakeClient& client) {
-  client.set_closed();
   core_->CloseSession(client.row());
+  client.set_closed();
   core_->CheckInvariants();
 }
 

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -89,6 +90,10 @@ class FakeClient {
   // The answer to `request`, reading first; nothing when none came. Fails the test when
   // there is more than one.
   std::optional<Completion> Answer(uint32_t request);
+  // The same where a restart of the daemon may bring a second answer: the first one, once.
+  std::optional<Completion> FirstAnswer(uint32_t request);
+  // What came for requests whose first answer was taken.
+  std::vector<Completion> TakeSecondAnswers();
   // Its code: kOk also for an object or a grant, kNoAnswer when none came.
   AnswerCode Code(uint32_t request);
   std::vector<Completion> TakeEvents();       // kEvent and kEventsLost, in order
@@ -120,6 +125,7 @@ class FakeClient {
   uint64_t next_sequence_ = 1;
   uint32_t next_request_ = 1;
   std::map<uint32_t, std::vector<Completion>> answers_;
+  std::set<uint32_t> answered_;  // by FirstAnswer
   std::vector<Completion> events_;
   std::vector<Completion> refused_;
   std::vector<FakeLease> spare_;
@@ -164,7 +170,7 @@ class FakeStore {
   void Close(FakeClient& client);
   // The core is gone from one store to the next, as by SIGKILL, and another takes the store
   // and the sessions over.
-  RecoveryReport Restart();
+  RecoveryReport Restart(SpillHost* spill = nullptr, std::span<const uint32_t> copies = {});
   // One turn of the core, then all its invariants.
   bool Turn();
 

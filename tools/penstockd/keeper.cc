@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "store/base/crash_point.h"
 #include "store/base/errors.h"
 #include "store/base/store_directory.h"
 #include "store/wire/packet_socket.h"
@@ -68,6 +69,7 @@ absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptor
     exit(RunDaemon(options, kept, std::move(own_pidfd), argv));
   }
   kept.channel = std::move(channel.keeper);
+  PENSTOCK_CRASH_POINT(kKeeperForked);
   return OpenPidfd(pid);
 }
 
@@ -125,6 +127,7 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
       return *code;
     }
     daemon_pidfd.reset();
+    PENSTOCK_CRASH_POINT(kKeeperSawDeath);
     int wait_status = 0;
     const pid_t child = waitpid(-1, &wait_status, WNOHANG);
     const bool quick = NowMs() - started_ms < kQuickDeath_ms;

@@ -10,6 +10,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "store/base/crash_point.h"
 #include "store/base/errors.h"
 #include "store/wire/packet_socket.h"
 
@@ -114,6 +115,7 @@ bool TakeKeeperMessages(int fd, KeptStore& kept) {
     }
     std::memcpy(&message, packet->bytes.data(), sizeof(message));
     TakeMessage(message, packet->fds, kept);
+    PENSTOCK_CRASH_POINT(kKeeperTookMessage);
   }
 }
 

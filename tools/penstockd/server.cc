@@ -82,8 +82,8 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
   core_ = std::make_unique<Core>(memory_.index, memory_.lease_table, limits, this);
   PENSTOCK_ASSIGN_OR_RETURN(Reactor reactor, Reactor::Create());
   reactor_ = std::make_unique<Reactor>(std::move(reactor));
-  if (recovers) PENSTOCK_RETURN_IF_ERROR(Recover(std::move(kept.sessions)));
   if (!options_.spill_dir.empty()) PENSTOCK_RETURN_IF_ERROR(BeginSpilling());
+  if (recovers) PENSTOCK_RETURN_IF_ERROR(Recover(std::move(kept.sessions)));
   PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(listen_fd_, [this] { OnConnect(); }));
   PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(stop_fd, [this] { stopping_ = true; }));
   NodeOptions node;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "store/base/crash_point.h"
 #include "store/base/errors.h"
 #include "store/wire/packet_socket.h"
 #include "tools/penstockd/server.h"
@@ -140,10 +141,14 @@ absl::Status Server::OpenSession(Connection& connection) {
       const SessionRow row,
       core_->OpenSession(connection.segments(capacity), number, connection.pid));
   PENSTOCK_RETURN_IF_ERROR(WatchSession(connection, row));
+  PENSTOCK_CRASH_POINT(kSessionMade);
   // Before the client hears of it: there is no session that a successor would not find.
   PENSTOCK_RETURN_IF_ERROR(TellKeeper(connection));
+  PENSTOCK_CRASH_POINT(kSessionKept);
   spdlog::debug("session {} for process {}", number, connection.pid);
-  return SendWelcome(connection);
+  const absl::Status sent = SendWelcome(connection);
+  PENSTOCK_CRASH_POINT(kSessionWelcomed);
+  return sent;
 }
 
 absl::Status Server::SendWelcome(const Connection& connection) {
@@ -196,6 +201,7 @@ void Server::Close(int socket_fd) {
     reactor_->Remove(connection.daemon_doorbell.get());
     core_->CloseSession(*connection.row);
     by_row_[*connection.row] = nullptr;
+    PENSTOCK_CRASH_POINT(kClosed);
     keeper_.SendSessionEnd(connection.number);
     // The keeper has the socket too, and may take its time.
     shutdown(socket_fd, SHUT_RDWR);

@@ -36,7 +36,9 @@ absl::Status Server::Recover(std::map<uint64_t, KeptConnection> sessions) {
   // A session that breaks in here is looked up by its row.
   by_row_.resize(kept.size());
   for (size_t i = 0; i < kept.size(); ++i) by_row_[i] = connections_.at(sockets[i]).get();
-  const RecoveryReport report = core_->Recover(kept, rows);
+  std::vector<uint32_t> copies;
+  if (spill_ != nullptr) copies = spill_->Copies();
+  const RecoveryReport report = core_->Recover(kept, rows, copies);
   const uint32_t restarts = memory_.index.header().restarts.load(std::memory_order_relaxed);
   for (size_t i = 0; i < rows.size(); ++i) {
     const int fd = sockets[i];
@@ -62,8 +64,9 @@ absl::Status Server::Recover(std::map<uint64_t, KeptConnection> sessions) {
       }
     }
   }
-  spdlog::info("took over {} objects, {} leases and {} sessions in {:.1f} ms{}", report.objects,
-               report.leases, rows.size(), NowMs() - began_ms,
+  spdlog::info("took over {} objects, {} of them on disk too or only there, {} leases and {} "
+               "sessions in {:.1f} ms{}", report.objects, copies.size(), report.leases,
+               rows.size(), NowMs() - began_ms,
                report.dropped == 0
                    ? "" : fmt::format("; dropped {} slots that said what cannot be",
                                       report.dropped));

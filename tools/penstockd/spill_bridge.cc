@@ -74,12 +74,14 @@ absl::StatusOr<std::unique_ptr<SpillBridge>> SpillBridge::Open(const DaemonOptio
 void SpillBridge::Attach(Core* core) {
   core_ = core;
   core_->EnableSpill(this);
-  std::vector<uint32_t> copies;  // AdoptSpilled may drop one
+}
+
+std::vector<uint32_t> SpillBridge::Copies() const {
+  std::vector<uint32_t> copies;
   store_->Visit([&](SpillHandle handle, const SpilledObject&, uint64_t) {
     copies.push_back(handle);
   });
-  for (const uint32_t copy : copies) core_->AdoptSpilled(copy);
-  if (!copies.empty()) spdlog::info("found {} objects on disk", copies.size());
+  return copies;
 }
 
 void SpillBridge::Deliver() {
@@ -107,7 +109,8 @@ void SpillBridge::SpillWrite(uint64_t ticket, const SpilledFacts& facts, uint64_
   store_->Write(ticket,
                 {.id = facts.id, .size = facts.size, .metadata_size = facts.metadata_size,
                  .type_tag = facts.type_tag, .flags = facts.flags,
-                 .maker_session = facts.maker_session, .maker_pid = facts.maker_pid},
+                 .maker_session = facts.maker_session, .maker_pid = facts.maker_pid,
+                 .origin = facts.origin},
                 {arena_ + offset, facts.stored_bytes});
 }
 
@@ -123,7 +126,7 @@ SpilledFacts SpillBridge::SpillFacts(uint32_t copy) const {
   return {.id = facts.object.id, .size = facts.object.size, .stored_bytes = facts.stored_bytes,
           .metadata_size = facts.object.metadata_size, .type_tag = facts.object.type_tag,
           .flags = facts.object.flags, .maker_session = facts.object.maker_session,
-          .maker_pid = facts.object.maker_pid};
+          .maker_pid = facts.object.maker_pid, .origin = facts.object.origin};
 }
 
 }  // namespace penstock

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "store/base/unique_fd.h"
@@ -34,8 +35,10 @@ class SpillBridge : public SpillHost {
   static absl::StatusOr<std::unique_ptr<SpillBridge>> Open(const DaemonOptions& options,
                                                            const SpillTable& table,
                                                            std::byte* arena);
-  // After the core's Recover: tells it what is on disk, and serves it from now on.
+  // Serves the core from now on. Before its Recover.
   void Attach(Core* core);
+  // What is on disk, from an earlier daemon of this store.
+  std::vector<uint32_t> Copies() const;
 
   // Readable when Deliver has something for the core.
   int notify_fd() const { return notify_.get(); }

@@ -1,4 +1,5 @@
-// Best fit with merging, and the stacks of recycled blocks.
+// Best fit with merging, and the stacks of recycled blocks. The window and what is taken
+// away are in allocator_windows.cc.
 #include "store/object/allocator.h"
 
 #include <algorithm>
@@ -21,6 +22,19 @@ void Allocator::AddExtent(uint64_t offset, uint64_t bytes) {
   total_bytes_ += bytes;
   free_bytes_ += bytes;
   Insert(offset, bytes);
+  auto next = ranges_.lower_bound(offset);
+  if (next != ranges_.end() && offset + bytes == next->first) {
+    bytes += next->second;
+    next = ranges_.erase(next);
+  }
+  if (next != ranges_.begin()) {
+    const auto before = std::prev(next);
+    if (before->first + before->second == offset) {
+      before->second += bytes;
+      return;
+    }
+  }
+  ranges_.emplace(offset, bytes);
 }
 
 std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
@@ -60,6 +74,10 @@ std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
 }
 
 void Allocator::Free(uint64_t offset, uint64_t block_bytes) {
+  if (offset < window_end_ && offset + block_bytes > window_begin_) [[unlikely]] {
+    FreeBesideWindow(offset, block_bytes);
+    return;
+  }
   free_bytes_ += block_bytes;
   if (IsSmallBlock(block_bytes)) {
     std::vector<uint64_t>& stack = stacks_[SizeClassOf(block_bytes)];
@@ -122,23 +140,6 @@ void Allocator::FlushStacks() {
     stacks_[i].clear();
   }
   stacked_bytes_ = 0;
-}
-
-void Allocator::CheckInvariants() const {
-  uint64_t sum = 0;
-  uint64_t last_end = 0;
-  bool first = true;
-  for (const auto& [offset, bytes] : by_offset_) {
-    PENSTOCK_CHECK(bytes > 0 && (first || offset > last_end))
-        << "free extents touch or overlap at " << offset;
-    PENSTOCK_CHECK(by_size_.contains({bytes, offset})) << "extent " << offset;
-    sum += bytes;
-    last_end = offset + bytes;
-    first = false;
-  }
-  PENSTOCK_CHECK(by_size_.size() == by_offset_.size()) << "the two trees differ";
-  PENSTOCK_CHECK(sum + stacked_bytes_ == free_bytes_)
-      << sum << " + " << stacked_bytes_ << " != " << free_bytes_;
 }
 
 }  // namespace penstock

@@ -19,6 +19,7 @@ Core::Core(IndexSegment index, LeaseEntry* leases, CoreLimits limits, CoreHost* 
 
 void Core::AddExtent(uint64_t offset, uint64_t bytes) {
   allocator_.AddExtent(offset, bytes);
+  returned_bytes_ -= std::min(returned_bytes_, bytes);
   room_changed_ = true;
 }
 
@@ -196,6 +197,7 @@ bool Core::Turn() {
     worked = true;
   }
   if (room_changed_) ServeRoomWaiters();
+  worked |= StepCompaction();
   sealed_evictable_ = false;
   PublishCompletions();
   return worked;
@@ -219,7 +221,7 @@ void Core::AnswerDeferred(std::vector<Deferred>& deferred) {
 }
 
 bool Core::PreparePark() {
-  if (!deferred_.empty()) return false;
+  if (!deferred_.empty() || IsCompacting()) return false;
   parker_.Park(index_.header().parked);
   for (const SessionRow row : open_rows_) {
     CoreSession& session = *sessions_[row];

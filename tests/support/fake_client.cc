@@ -190,6 +190,7 @@ FakeStore::FakeStore(const FakeStoreOptions& options)
       index_(IndexSegment::Format(index_memory_.data(), IndexGeometry::For(options.slots),
                                   options.arena_bytes, kIncarnation)),
       core_(std::make_unique<Core>(index_, leases_.data(), options.limits, &host_)) {
+  host_.arena = arena_.data();
   if (options.populated) {
     core_->AddExtent(0, options.arena_bytes);
     core_->FinishPopulation();

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -31,6 +32,11 @@ class StoreModel {
 
   // A block was granted: it must be nobody else's. Its first bytes are marked as its own.
   void Granted(const FakeLease& lease) {
+    EXPECT_TRUE(slots_.insert(lease.slot).second) << "slot granted twice";
+    Occupy(lease, ++next_mark_);
+    std::memcpy(store_.Bytes(lease.offset, 8).data(), &next_mark_, 8);
+  }
+  void Occupy(const FakeLease& lease, uint64_t mark) {
     const auto next = blocks_.lower_bound(lease.offset);
     if (next != blocks_.end()) {
       EXPECT_LE(lease.offset + lease.block_bytes, next->first) << "blocks overlap";
@@ -38,9 +44,7 @@ class StoreModel {
     if (next != blocks_.begin()) {
       EXPECT_LE(std::prev(next)->second.second, lease.offset) << "blocks overlap";
     }
-    EXPECT_TRUE(slots_.insert(lease.slot).second) << "slot granted twice";
-    blocks_[lease.offset] = {++next_mark_, lease.offset + lease.block_bytes};
-    std::memcpy(store_.Bytes(lease.offset, 8).data(), &next_mark_, 8);
+    blocks_[lease.offset] = {mark, lease.offset + lease.block_bytes};
   }
   void Returned(const FakeLease& lease) {
     ExpectBytesStand(lease);
@@ -81,6 +85,7 @@ class StoreModel {
   // Compares with the slots. `pressure`: somebody asked for room, so evictable objects
   // that nobody uses may have gone.
   void Reconcile(bool pressure) {
+    FollowMoves();
     std::vector<ObjectId> evicted;
     for (const auto& [id, object] : live_) {
       const FakeLease& lease = object.object.lease;
@@ -110,6 +115,29 @@ class StoreModel {
       return freed;
     });
   }
+  // Objects that nobody uses may lie elsewhere now, with the same bytes.
+  void FollowMoves() {
+    std::vector<std::pair<FakeLease*, uint64_t>> moved;  // and its mark
+    for (auto& [id, object] : live_) {
+      FakeLease& lease = object.object.lease;
+      const Slot& slot = store_.index().slot(lease.slot);
+      if (store_.GenerationOfSlot(lease.slot) != lease.generation ||
+          slot.offset == lease.offset) {
+        continue;
+      }
+      EXPECT_FALSE(InUse(lease.slot)) << "moved under a pin";
+      EXPECT_EQ(store_.lease_entry(lease.slot).offset, slot.offset);
+      moved.push_back({&lease, blocks_.at(lease.offset).first});
+      blocks_.erase(lease.offset);
+      lease.offset = slot.offset;
+    }
+    moves_ += moved.size();
+    for (const auto& [lease, mark] : moved) {
+      Occupy(*lease, mark);
+      ExpectBytesStand(*lease);
+    }
+  }
+  uint64_t moves() const { return moves_; }
   bool AnythingToEvict() const {
     for (const auto& [id, object] : live_) {
       if ((object.flags & kSealEvictable) != 0 && !InUse(object.object.lease.slot)) return true;
@@ -126,6 +154,7 @@ class StoreModel {
   std::map<uint64_t, std::pair<uint64_t, uint64_t>> blocks_;  // offset -> mark, end
   std::set<uint32_t> slots_;
   uint64_t next_mark_ = 0;
+  uint64_t moves_ = 0;
 };
 
 }  // namespace penstock::testing

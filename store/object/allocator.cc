@@ -9,11 +9,16 @@
 namespace penstock {
 namespace {
 
-// A stack takes at most this many bytes before blocks go back to be merged.
+// A stack takes at most this many bytes, and this part of the arena, before blocks go back
+// to be merged.
 constexpr uint64_t kStackLimitBytes = 8 * kMiB;
+constexpr uint64_t kStackLimitPart = 1024;
 // How much is carved at once for an empty stack: neighbours stay neighbours, and the
-// price of a tree search is shared.
+// price of a tree search is shared. In a full arena single blocks are carved, which fill the
+// small gaps and leave the long ones whole.
 constexpr uint64_t kRefillBytes = 64 * kKiB;
+constexpr uint64_t kRefillPart = 16384;
+constexpr uint64_t kFullPart = 4;  // less than this part is free
 constexpr uint64_t kColourBytes = 64;
 
 }  // namespace
@@ -40,8 +45,8 @@ void Allocator::AddExtent(uint64_t offset, uint64_t bytes) {
 std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
   if (IsSmallBlock(block_bytes)) {
     std::vector<uint64_t>& stack = stacks_[SizeClassOf(block_bytes)];
-    if (stack.empty()) {
-      const uint64_t blocks = std::max<uint64_t>(1, kRefillBytes / block_bytes);
+    const uint64_t blocks = std::min(kRefillBytes, total_bytes_ / kRefillPart) / block_bytes;
+    if (stack.empty() && blocks > 1 && free_bytes_ >= total_bytes_ / kFullPart) {
       // Colouring: each run starts a cache line further on than the last one, or the first
       // words of all objects of a size like 1 KiB would share a sixteenth of the cache's
       // sets. The line left out stays a free extent of its own.
@@ -81,7 +86,8 @@ void Allocator::Free(uint64_t offset, uint64_t block_bytes) {
   free_bytes_ += block_bytes;
   if (IsSmallBlock(block_bytes)) {
     std::vector<uint64_t>& stack = stacks_[SizeClassOf(block_bytes)];
-    if ((stack.size() + 1) * block_bytes <= kStackLimitBytes) {
+    if ((stack.size() + 1) * block_bytes <=
+        std::min(kStackLimitBytes, total_bytes_ / kStackLimitPart)) {
       stack.push_back(offset);
       stacked_bytes_ += block_bytes;
       return;

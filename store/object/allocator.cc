@@ -27,6 +27,11 @@ void Allocator::AddExtent(uint64_t offset, uint64_t bytes) {
   total_bytes_ += bytes;
   free_bytes_ += bytes;
   Insert(offset, bytes);
+  AddRange(offset, bytes);
+}
+
+void Allocator::AddRange(uint64_t offset, uint64_t bytes) {
+  if (bytes == 0) return;
   auto next = ranges_.lower_bound(offset);
   if (next != ranges_.end() && offset + bytes == next->first) {
     bytes += next->second;
@@ -40,6 +45,24 @@ void Allocator::AddExtent(uint64_t offset, uint64_t bytes) {
     }
   }
   ranges_.emplace(offset, bytes);
+}
+
+void Allocator::AddUsedExtent(uint64_t offset, uint64_t bytes, std::span<const Block> used) {
+  total_bytes_ += bytes;
+  AddRange(offset, bytes);
+  uint64_t at = offset;
+  const auto add_gap = [&](uint64_t end) {
+    if (end == at) return;
+    free_bytes_ += end - at;
+    Insert(at, end - at);
+  };
+  for (const Block& block : used) {
+    PENSTOCK_CHECK(block.offset >= at && block.offset + block.bytes <= offset + bytes)
+        << "block at " << block.offset;
+    add_gap(block.offset);
+    at = block.offset + block.bytes;
+  }
+  add_gap(offset + bytes);
 }
 
 std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {

@@ -16,6 +16,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -38,6 +39,13 @@ class Allocator {
   // The opposite: takes away whole free extents whose ends are multiples of `alignment`, the
   // highest first, as long as `keep_bytes` stay free. AddExtent gives them back.
   std::vector<Extent> TakeFreeExtents(uint64_t alignment, uint64_t keep_bytes);
+
+  struct Block {
+    uint64_t offset;
+    uint64_t bytes;
+  };
+  // The same where blocks of it are handed out already: `used` lie in it, in rising order.
+  void AddUsedExtent(uint64_t offset, uint64_t bytes, std::span<const Block> used);
 
   // A block of exactly `block_bytes` (a result of BlockBytes()), or nothing when no free
   // extent is long enough. Cost: tens of nanoseconds from a stack, else O(log extents).
@@ -67,6 +75,7 @@ class Allocator {
 
  private:
   std::optional<uint64_t> Carve(uint64_t bytes);
+  void AddRange(uint64_t offset, uint64_t bytes);
   void Insert(uint64_t offset, uint64_t bytes);
   void Remove(uint64_t offset, uint64_t bytes);
   void FlushStacks();

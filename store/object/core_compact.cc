@@ -374,7 +374,10 @@ std::vector<Allocator::Extent> Core::TakeFreeExtents(uint64_t keep_bytes) {
   if (!room_waiters_.empty()) return {};
   std::vector<Allocator::Extent> taken =
       allocator_.TakeFreeExtents(BlockRegions::kRegionBytes, keep_bytes);
-  for (const Allocator::Extent& extent : taken) returned_bytes_ += extent.bytes;
+  for (const Allocator::Extent& extent : taken) {
+    leases_.RemoveExtent(extent.offset, extent.bytes);
+    returned_bytes_ += extent.bytes;
+  }
   return taken;
 }
 

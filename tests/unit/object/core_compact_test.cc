@@ -160,6 +160,32 @@ TEST_F(CoreCompact, AWindowIsGivenUpWhenTheRequestIsCancelled) {
   EXPECT_EQ(store_.core().Stats().moved_objects, 0u);
 }
 
+TEST_F(CoreCompact, TheDaemonsDeathInTheMiddleOfACopyLosesNothing) {
+  int copies = 0;
+  store_.host().when_copied = [&] { ++copies; };
+  maker_.Ask(LeaseRecord(8 * kPiece));  // seven or eight objects must move, one a turn
+  store_.core().Turn();
+  EXPECT_GT(copies, 0);
+  store_.Restart();
+  ExpectAllWhole();
+  EXPECT_EQ(store_.core().Stats().objects, kPieces / 2);
+}
+
+TEST_F(CoreCompact, TheDaemonsDeathBetweenTheStoresOfAMoveLeavesTheObjectWhereTheSlotSays) {
+  const FakeLease target = pieces_[0].lease;  // free by now
+  const uint32_t slot = pieces_[1].lease.slot;
+  const auto from = store_.Bytes(pieces_[1].lease.offset, kPiece);
+  std::memcpy(store_.Bytes(target.offset, kPiece).data(), from.data(), kPiece);
+  Slot& object = store_.index().slot(slot);
+  object.state.store(SlotWord(SlotState::kEvicting, pieces_[1].lease.generation));
+  object.offset = target.offset;
+  store_.Restart();
+  EXPECT_EQ(store_.StateOfSlot(slot), SlotState::kSealed);
+  EXPECT_EQ(store_.lease_entry(slot).offset, target.offset);
+  store_.core().CheckInvariants();
+  ExpectAllWhole();
+}
+
 TEST_F(CoreCompact, EvictableObjectsAreMovedAndNotDropped) {
   FakeStore store({.arena_bytes = kPieces * kPiece});
   FakeClient& client = store.Open();
@@ -208,6 +234,8 @@ TEST_F(CoreCompact, FreeExtentsAreGivenBackAndComeAgain) {
   EXPECT_EQ(store.core().Stats().ready_bytes, 8 * kMiB);
   EXPECT_EQ(store.core().Stats().free_bytes, 5 * kMiB);
   store.core().CheckInvariants();
+  store.Restart();  // the next daemon knows what is not there
+  EXPECT_EQ(store.core().Stats().free_bytes, 5 * kMiB);
   // Not refused as too large: what was given back may come again.
   const uint32_t request = client.Ask(LeaseRecord(12 * kMiB));
   store.Turn();

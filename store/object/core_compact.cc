@@ -150,12 +150,11 @@ void Core::FeedRegion(uint64_t region) {
 bool Core::IsMovable(uint32_t slot) {
   Compaction& c = compaction_;
   const LeaseEntry& lease = leases_[slot];
-  if (lease.kind != LeaseKind::kObject || lease.block_bytes > c.movable_bytes) return false;
-  const bool pinned = infos_[slot].holds > 0 || IsPinned(slot);
-  if (!pinned) return true;
-  if (c.pinned.size() < kWantedPerSearch && slots_.State(slot) == SlotState::kSealed) {
-    c.pinned.push_back(slot);
+  if (slots_.State(slot) != SlotState::kSealed || lease.block_bytes > c.movable_bytes) {
+    return false;  // a lease, or deleted and pinned, or too large for every free extent
   }
+  if (infos_[slot].holds == 0 && !IsPinned(slot)) return true;
+  if (c.pinned.size() < kWantedPerSearch) c.pinned.push_back(slot);
   return false;
 }
 

@@ -101,7 +101,8 @@ TEST(AllocatorWaste, StacksKeepAtMostA1024thOfTheArenaForEachClassFromMerging) {
     while (const auto offset = allocator.Allocate(block)) offsets.push_back(*offset);
     for (const uint64_t offset : offsets) allocator.Free(offset, block);
     EXPECT_EQ(allocator.free_bytes(), kArena);
-    EXPECT_GE(allocator.largest_free_extent(), kArena - kArena / 1024 - block) << block;
+    // And the line left out before each run of what is on the stack.
+    EXPECT_GE(allocator.largest_free_extent(), kArena - kArena / 1024 * 9 / 8 - block) << block;
   }
 }
 

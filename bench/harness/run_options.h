@@ -2,6 +2,7 @@
 #ifndef PENSTOCK_BENCH_HARNESS_RUN_OPTIONS_H_
 #define PENSTOCK_BENCH_HARNESS_RUN_OPTIONS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,11 @@ struct RunOptions {
   bool table = false;
   // spill: where to make the files; empty for /var/tmp.
   std::string dir = {};
+  // churn: the arena's size, how much is created in it, which part of it is pinned.
+  std::string memory = "8GiB";
+  uint64_t creates = 10'000'000;
+  double pinned = 0;
+  uint64_t seed = 1;
   // floor: the names of those to measure; empty for all.
   std::vector<std::string> only = {};
 };

@@ -41,6 +41,8 @@ constexpr Entry kEntries[] = {
      penstock::bench::RunActor},
     {"crowd", "many callers at once: who waits for whom, and what all of them take",
      penstock::bench::RunCrowd},
+    {"churn", "creates and deletes in a store held at 90%: waste, refusals, moves, gets",
+     penstock::bench::RunChurn},
     {"ps", "the sharded parameter server against its own traffic as plain loops",
      penstock::bench::RunPs},
 };
@@ -98,6 +100,12 @@ int main(int argc, char** argv) {
       "1, 2, 4 and 8 shards by 1, 2, 4 and 8 workers instead of the rows");
   app.get_subcommand("spill")->add_option(
       "--dir", options.dir, "where to make the files: a directory on the disk (/var/tmp)");
+  CLI::App* churn = app.get_subcommand("churn");
+  churn->add_option("--memory", options.memory, "size of the arena (8GiB)");
+  churn->add_option("--creates", options.creates, "objects to create (10000000)");
+  churn->add_option("--pinned", options.pinned, "part of the objects held by views (0)")
+      ->check(CLI::Range(0.0, 0.9));
+  churn->add_option("--seed", options.seed, "of sizes and deaths (1)");
   app.get_subcommand("floor")->add_option(
       "--only", options.only,
       "this floor alone (may be repeated); the ps_ ones of full size even with --quick");

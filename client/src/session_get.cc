@@ -18,7 +18,7 @@ constexpr int64_t kAnswerPatience_ns = 1'000'000'000;
 }  // namespace
 
 // This process sealed it, and the daemon may not have taken the record yet. The slot is
-// leased to us or sealed already; as long as its generation stands, so do the bytes.
+// leased to us or sealed already; as long as its generation stands, so does the object.
 bool Session::GetUnpublished(const ObjectId& id, ObjectView& view) {
   const std::optional<Unpublished> own = submissions_->FindUnpublished(id);
   if (!own) return false;
@@ -31,6 +31,13 @@ bool Session::GetUnpublished(const ObjectId& id, ObjectView& view) {
     Release(own->slot);
     return false;
   }
+  // Sealed: taken, and perhaps moved before our pin came. A pinned, published slot stands
+  // still and speaks for itself.
+  if (state == SlotState::kSealed) {
+    view = ObjectView(ObjectView::Key(), {this, &index_.slot(own->slot)});
+    return true;
+  }
+  // Leased: nobody moves it before it is published, and nobody afterwards while we pin it.
   view = ViewOfOwn(own->slot, {.id = id,
                                .offset = own->offset,
                                .size = own->size,

@@ -32,6 +32,9 @@ namespace penstock {
   X(kBlockCleared, 'D')      /* the same of a lease that comes back */                     \
   X(kEvictMarked, 'D')                                                                     \
   X(kEvictDecided, 'D')      /* nobody pins it, nothing freed yet */                       \
+  X(kMoveMarked, 'D')        /* copied, the pins not looked at */                          \
+  X(kMoveStored, 'D')        /* the slot says the new place */                             \
+  X(kMoveRecorded, 'D')      /* the entry too, the old block not free */                   \
   X(kSpillAsked, 'D')        /* a write to disk has begun */                               \
   X(kSpillWritten, 'D')      /* its end is known */                                        \
   X(kCleanDropped, 'D')      /* only on disk now */                                        \

@@ -1,4 +1,5 @@
-// Best fit with merging, and the stacks of recycled blocks.
+// Best fit with merging, and the stacks of recycled blocks. The window and what is taken
+// away are in allocator_windows.cc.
 #include "store/object/allocator.h"
 
 #include <algorithm>
@@ -8,11 +9,16 @@
 namespace penstock {
 namespace {
 
-// A stack takes at most this many bytes before blocks go back to be merged.
+// A stack takes at most this many bytes, and this part of the arena, before blocks go back
+// to be merged.
 constexpr uint64_t kStackLimitBytes = 8 * kMiB;
+constexpr uint64_t kStackLimitPart = 1024;
 // How much is carved at once for an empty stack: neighbours stay neighbours, and the
-// price of a tree search is shared.
+// price of a tree search is shared. In a full arena single blocks are carved, which fill the
+// small gaps and leave the long ones whole.
 constexpr uint64_t kRefillBytes = 64 * kKiB;
+constexpr uint64_t kRefillPart = 16384;
+constexpr uint64_t kFullPart = 4;  // less than this part is free
 constexpr uint64_t kColourBytes = 64;
 
 }  // namespace
@@ -21,10 +27,29 @@ void Allocator::AddExtent(uint64_t offset, uint64_t bytes) {
   total_bytes_ += bytes;
   free_bytes_ += bytes;
   Insert(offset, bytes);
+  AddRange(offset, bytes);
+}
+
+void Allocator::AddRange(uint64_t offset, uint64_t bytes) {
+  if (bytes == 0) return;
+  auto next = ranges_.lower_bound(offset);
+  if (next != ranges_.end() && offset + bytes == next->first) {
+    bytes += next->second;
+    next = ranges_.erase(next);
+  }
+  if (next != ranges_.begin()) {
+    const auto before = std::prev(next);
+    if (before->first + before->second == offset) {
+      before->second += bytes;
+      return;
+    }
+  }
+  ranges_.emplace(offset, bytes);
 }
 
 void Allocator::AddUsedExtent(uint64_t offset, uint64_t bytes, std::span<const Block> used) {
   total_bytes_ += bytes;
+  AddRange(offset, bytes);
   uint64_t at = offset;
   const auto add_gap = [&](uint64_t end) {
     if (end == at) return;
@@ -43,8 +68,8 @@ void Allocator::AddUsedExtent(uint64_t offset, uint64_t bytes, std::span<const B
 std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
   if (IsSmallBlock(block_bytes)) {
     std::vector<uint64_t>& stack = stacks_[SizeClassOf(block_bytes)];
-    if (stack.empty()) {
-      const uint64_t blocks = std::max<uint64_t>(1, kRefillBytes / block_bytes);
+    const uint64_t blocks = std::min(kRefillBytes, total_bytes_ / kRefillPart) / block_bytes;
+    if (stack.empty() && blocks > 1 && free_bytes_ >= total_bytes_ / kFullPart) {
       // Colouring: each run starts a cache line further on than the last one, or the first
       // words of all objects of a size like 1 KiB would share a sixteenth of the cache's
       // sets. The line left out stays a free extent of its own.
@@ -77,10 +102,15 @@ std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
 }
 
 void Allocator::Free(uint64_t offset, uint64_t block_bytes) {
+  if (offset < window_end_ && offset + block_bytes > window_begin_) [[unlikely]] {
+    FreeBesideWindow(offset, block_bytes);
+    return;
+  }
   free_bytes_ += block_bytes;
   if (IsSmallBlock(block_bytes)) {
     std::vector<uint64_t>& stack = stacks_[SizeClassOf(block_bytes)];
-    if ((stack.size() + 1) * block_bytes <= kStackLimitBytes) {
+    if ((stack.size() + 1) * block_bytes <=
+        std::min(kStackLimitBytes, total_bytes_ / kStackLimitPart)) {
       stack.push_back(offset);
       stacked_bytes_ += block_bytes;
       return;
@@ -139,23 +169,6 @@ void Allocator::FlushStacks() {
     stacks_[i].clear();
   }
   stacked_bytes_ = 0;
-}
-
-void Allocator::CheckInvariants() const {
-  uint64_t sum = 0;
-  uint64_t last_end = 0;
-  bool first = true;
-  for (const auto& [offset, bytes] : by_offset_) {
-    PENSTOCK_CHECK(bytes > 0 && (first || offset > last_end))
-        << "free extents touch or overlap at " << offset;
-    PENSTOCK_CHECK(by_size_.contains({bytes, offset})) << "extent " << offset;
-    sum += bytes;
-    last_end = offset + bytes;
-    first = false;
-  }
-  PENSTOCK_CHECK(by_size_.size() == by_offset_.size()) << "the two trees differ";
-  PENSTOCK_CHECK(sum + stacked_bytes_ == free_bytes_)
-      << sum << " + " << stacked_bytes_ << " != " << free_bytes_;
 }
 
 }  // namespace penstock

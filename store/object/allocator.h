@@ -6,7 +6,9 @@
 // Invariants
 //   1. Free extents are disjoint, never touch each other (they are merged), and lie in
 //      extents that were added.
-//   2. Every byte added is in a free extent, in a class stack, or handed out, once.
+//   2. Every byte added is in a free extent, in a class stack, in the reserved window, or
+//      handed out, once. Bytes taken away (TakeFreeExtents) are as if never added.
+//   3. Nothing in the reserved window is handed out.
 // Thread safety: one thread.
 #ifndef PENSTOCK_STORE_OBJECT_ALLOCATOR_H_
 #define PENSTOCK_STORE_OBJECT_ALLOCATOR_H_
@@ -26,8 +28,17 @@ namespace penstock {
 
 class Allocator {
  public:
+  struct Extent {
+    uint64_t offset = 0;
+    uint64_t bytes = 0;
+    friend bool operator==(const Extent&, const Extent&) = default;
+  };
+
   // Makes bytes [offset, offset + bytes) available; both multiples of 64.
   void AddExtent(uint64_t offset, uint64_t bytes);
+  // The opposite: takes away whole free extents whose ends are multiples of `alignment`, the
+  // highest first, as long as `keep_bytes` stay free. AddExtent gives them back.
+  std::vector<Extent> TakeFreeExtents(uint64_t alignment, uint64_t keep_bytes);
 
   struct Block {
     uint64_t offset;
@@ -43,8 +54,19 @@ class Allocator {
   // Takes a block back. It must be one that Allocate gave with the same size.
   void Free(uint64_t offset, uint64_t block_bytes);
 
+  // Keeps [begin, end) from being handed out: what is free in it now, and what is freed in
+  // it later. One window at a time. Cost: all stacks are flushed.
+  void ReserveWindow(uint64_t begin, uint64_t end);
+  // Bytes of the window that are free by now. Equal to its length: it is empty.
+  uint64_t reserved_bytes() const { return reserved_bytes_; }
+  // The window's free bytes may be handed out again, as one extent where it is empty.
+  void ReleaseWindow();
+
   uint64_t total_bytes() const { return total_bytes_; }
+  // What Allocate may hand out: without the reserved window.
   uint64_t free_bytes() const { return free_bytes_; }
+  // What was added and not taken away, merged: offset -> bytes.
+  const absl::btree_map<uint64_t, uint64_t>& ranges() const { return ranges_; }
   uint64_t largest_free_extent() const {
     return by_size_.empty() ? 0 : by_size_.rbegin()->first;
   }
@@ -53,8 +75,11 @@ class Allocator {
 
  private:
   std::optional<uint64_t> Carve(uint64_t bytes);
+  void AddRange(uint64_t offset, uint64_t bytes);
   void Insert(uint64_t offset, uint64_t bytes);
+  void Remove(uint64_t offset, uint64_t bytes);
   void FlushStacks();
+  void FreeBesideWindow(uint64_t offset, uint64_t block_bytes);
 
   absl::btree_map<uint64_t, uint64_t> by_offset_;
   absl::btree_set<std::pair<uint64_t, uint64_t>> by_size_;  // bytes, offset
@@ -62,6 +87,13 @@ class Allocator {
   uint64_t total_bytes_ = 0;
   uint64_t free_bytes_ = 0;    // in free extents and in stacks
   uint64_t stacked_bytes_ = 0;
+
+  absl::btree_map<uint64_t, uint64_t> ranges_;
+  // The reserved window; none when window_end_ is 0.
+  uint64_t window_begin_ = 0;
+  uint64_t window_end_ = 0;
+  std::vector<Extent> reserved_;  // its free parts
+  uint64_t reserved_bytes_ = 0;
 };
 
 }  // namespace penstock

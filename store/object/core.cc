@@ -22,6 +22,7 @@ Core::Core(IndexSegment index, LeaseSegment leases, CoreLimits limits, CoreHost*
 void Core::AddExtent(uint64_t offset, uint64_t bytes) {
   leases_.AddExtent(offset, bytes);
   allocator_.AddExtent(offset, bytes);
+  returned_bytes_ -= std::min(returned_bytes_, bytes);
   room_changed_ = true;
 }
 
@@ -221,6 +222,7 @@ bool Core::Turn() {
   }
   if (room_changed_) ServeRoomWaiters();
   if (spill_ != nullptr) SpillAhead();
+  worked |= StepCompaction();
   sealed_evictable_ = false;
   PublishCompletions();
   return worked;
@@ -244,7 +246,8 @@ void Core::AnswerDeferred(std::vector<Deferred>& deferred) {
 }
 
 bool Core::PreparePark() {
-  if (!deferred_.empty() || (room_changed_ && !room_waiters_.empty())) return false;
+  if (!deferred_.empty() || IsCompacting()) return false;
+  if (room_changed_ && !room_waiters_.empty()) return false;
   parker_.Park(index_.header().parked);
   for (const SessionRow row : open_rows_) {
     CoreSession& session = *sessions_[row];

@@ -30,6 +30,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "store/object/allocator.h"
+#include "store/object/compaction.h"
 #include "store/object/core_stats.h"
 #include "store/object/eviction_queue.h"
 #include "store/object/graveyard.h"
@@ -53,6 +54,9 @@ class CoreHost {
   // Somebody waits for room: this session should return leases that it holds ahead of
   // need.
   virtual void AskForLeases(SessionRow row) = 0;
+  // Copies bytes within the arena, between ranges that do not overlap. At most
+  // kCopiedBytesPerTurn in a turn.
+  virtual void CopyBlock(uint64_t from, uint64_t to, uint64_t bytes) = 0;
   // This session broke the protocol; tell it why. Its process stays a pin holder until
   // CloseSession.
   virtual void SessionBroken(SessionRow row, const std::string& why) = 0;
@@ -90,6 +94,9 @@ class Core {
 
   // Arena bytes that are populated and may be handed out.
   void AddExtent(uint64_t offset, uint64_t bytes);
+  // Gives whole free extents of 2 MiB back to the host: they are nobody's until AddExtent. At
+  // least `keep_bytes` stay free; none go while somebody waits for room.
+  std::vector<Allocator::Extent> TakeFreeExtents(uint64_t keep_bytes);
   // No more extents will come: who waits for room beyond the arena is refused.
   void FinishPopulation();
 
@@ -131,6 +138,9 @@ class Core {
   // True: the caller may sleep. False: there is work, the flag is down again.
   bool PreparePark();
   void Unpark() { Parker::Unpark(index_.header().parked); }
+
+  // Objects are being moved, or looked for: Turn goes on with it, and nobody parks.
+  bool IsCompacting() const { return compaction_.phase != Compaction::Phase::kIdle; }
 
   CoreStats Stats() const;
   // Walks everything and aborts with the facts when an invariant does not hold.
@@ -234,6 +244,28 @@ class Core {
   void RefuseRoom(SessionRow row, uint32_t request, AnswerCode code);
   bool MayEverFit(uint64_t block_bytes) const;
 
+  // core_compact.cc: moving objects, so that a long enough extent appears.
+  bool MayCompact(uint64_t block_bytes) const;
+  void ConsiderCompaction();
+  bool StepCompaction();
+  void ListBlocks();
+  void StartSearch();
+  void Search();
+  void FeedRegion(uint64_t region);
+  void EndSearch();
+  bool IsMovable(uint32_t slot);
+  void EmptyWindow();
+  bool NextVictim();
+  bool CollectVictims();
+  Moved MoveSome(uint64_t& budget_bytes);
+  bool Relocate();
+  void DropCopy();
+  void ReleaseWindow();
+  void AbandonStaleCompaction();
+  void TryAnotherWindow();
+  void FailCompaction();
+  void AskForRelease(uint32_t slot);
+
   // core_objects.cc: publishing, finding, freeing.
   std::optional<uint32_t> Find(const ObjectId& id) const;
   void Publish(SessionRow row, const Submission& record);
@@ -291,6 +323,8 @@ class Core {
   CoreHost* host_;
   Parker parker_;
   Allocator allocator_;
+  Compaction compaction_;
+  uint64_t returned_bytes_ = 0;  // to the host
   bool population_done_ = false;
 
   SlotInfoTable infos_;

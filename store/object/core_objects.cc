@@ -215,7 +215,7 @@ void Core::ForgetMaker(uint32_t maker) {
 CoreStats Core::Stats() const {
   CoreStats stats = stats_;
   stats.ready_bytes = allocator_.total_bytes();
-  stats.free_bytes = allocator_.free_bytes();
+  stats.free_bytes = allocator_.free_bytes() + allocator_.reserved_bytes();
   stats.doomed = doomed_.size();
   stats.sessions = open_rows_.size();
   stats.room_waiters = room_waiters_.size();
@@ -264,7 +264,8 @@ void Core::CheckInvariants() const {
       << object_bytes << " " << stats_.object_bytes;
   PENSTOCK_CHECK(clean == clean_bytes_) << clean << " " << clean_bytes_;
   PENSTOCK_CHECK(free_slots == FreeSlots()) << free_slots;
-  PENSTOCK_CHECK(allocator_.free_bytes() + leased + object_bytes ==
+  PENSTOCK_CHECK(allocator_.free_bytes() + allocator_.reserved_bytes() + leased +
+                     object_bytes + compaction_.copy_block_bytes() ==
                  allocator_.total_bytes())
       << "bytes do not add up";
 }

@@ -167,6 +167,9 @@ void Core::RecoverAllocator(RecoveryReport& report) {
   std::vector<ExtentEntry> extents(leases_.extents().begin(), leases_.extents().end());
   std::sort(extents.begin(), extents.end(),
             [](const ExtentEntry& a, const ExtentEntry& b) { return a.offset < b.offset; });
+  for (size_t i = 0; i + 1 < extents.size(); ++i) {  // LeaseSegment::RemoveExtent was cut off
+    extents[i].bytes = std::min(extents[i].bytes, extents[i + 1].offset - extents[i].offset);
+  }
   std::vector<Allocator::Block> blocks;
   size_t next = 0;
   for (const ExtentEntry& extent : extents) {

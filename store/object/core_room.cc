@@ -16,8 +16,8 @@ constexpr size_t kEvictionBatch = 16;
 }  // namespace
 
 bool Core::MayEverFit(uint64_t block_bytes) const {
-  return block_bytes <=
-         (population_done_ ? allocator_.total_bytes() : index_.header().arena_bytes);
+  return block_bytes <= (population_done_ ? allocator_.total_bytes() + returned_bytes_
+                                          : index_.header().arena_bytes);
 }
 
 bool Core::HandleLease(SessionRow row, const Submission& record) {
@@ -134,6 +134,7 @@ std::optional<uint32_t> Core::TakeBlock(uint64_t block_bytes, uint64_t session, 
   PENSTOCK_CRASH_POINT(kLeaseRecorded);
   slots_.Lease(slot);
   infos_[slot] = SlotInfo{};
+  compaction_.regions.Note(slot, *offset);
   PENSTOCK_CRASH_POINT(kLeaseTaken);
   return slot;
 }
@@ -164,18 +165,27 @@ std::optional<uint32_t> Core::TakeLease(SessionRow row, uint64_t block_bytes) {
 }
 
 std::optional<uint32_t> Core::TakeLeaseEvicting(SessionRow row, uint64_t block_bytes) {
-  do {
+  for (;;) {
     if (const auto slot = TakeLease(row, block_bytes)) return slot;
-  } while (EvictFor(block_bytes));
-  return std::nullopt;
+    // What is free suffices and lies apart: objects move (core_compact.cc) before more is
+    // dropped. For a small block dropping another one is cheaper.
+    if (!IsSmallBlock(block_bytes) && MayCompact(block_bytes)) return std::nullopt;
+    if (!EvictFor(block_bytes)) return std::nullopt;
+    compaction_.failed_bytes = 0;
+  }
 }
 
 // First come, first served: nobody takes bytes that the first in line waits for. But when
 // enough are free for both, and only lie apart, holding others up would not help it, and a
 // single large creator would stop all small ones until its deadline.
 bool Core::MayOvertake(uint64_t block_bytes) const {
-  return room_waiters_.empty() ||
-         allocator_.free_bytes() >= room_waiters_.front().block_bytes + block_bytes;
+  if (room_waiters_.empty()) return true;
+  uint64_t needed_bytes = room_waiters_.front().block_bytes;
+  if (compaction_.phase == Compaction::Phase::kEmptying) {
+    // The window is reserved; what is still in it needs a place elsewhere.
+    needed_bytes = compaction_.end - compaction_.begin - allocator_.reserved_bytes();
+  }
+  return allocator_.free_bytes() >= needed_bytes + block_bytes;
 }
 
 std::optional<uint32_t> Core::TakeLeaseInTurn(SessionRow row, uint64_t block_bytes) {
@@ -300,6 +310,7 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
   if (waiter.row == kStoreRow) {
     if (!ServeRestore(waiter, evicting)) {
       if (evicting == Evicting::kNo || !spill_stopped_) return false;
+      if (MayCompact(waiter.block_bytes) || IsCompacting()) return false;
       // The disk takes nothing, so no room comes of itself: better told than left to wait.
       const ObjectId id = waiter.id;
       ForgetRestore(id);
@@ -344,12 +355,16 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
 
 void Core::ServeRoomWaiters() {
   room_changed_ = false;
+  ++compaction_.room_round;
+  AbandonStaleCompaction();
   while (!room_waiters_.empty()) {
     const RoomWaiter first = room_waiters_.front();
     if (!ServeRoomWaiter(first, Evicting::kAllowed)) break;
   }
+  AbandonStaleCompaction();
   if (room_waiters_.empty()) return;
   AskForLeases();
+  ConsiderCompaction();
   // The others; whoever asks for no less than one who was refused need not be tried.
   uint64_t refused_bytes = ~uint64_t{0};
   for (size_t i = 1; i < room_waiters_.size() && MayOvertake(64);) {

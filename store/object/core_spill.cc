@@ -244,11 +244,15 @@ void Core::ForgetRestore(const ObjectId& id) {
 
 // True: the read has begun.
 bool Core::ServeRestore(const RoomWaiter& waiter, Evicting evicting) {
-  std::optional<uint32_t> slot;
-  do {
+  std::optional<uint32_t> slot = TakeBlock(waiter.block_bytes, kStoreSession, 0);
+  while (!slot) {
+    // As for a creator (TakeLeaseEvicting).
+    if (evicting == Evicting::kNo) return false;
+    if (!IsSmallBlock(waiter.block_bytes) && MayCompact(waiter.block_bytes)) return false;
+    if (!EvictFor(waiter.block_bytes)) return false;
+    compaction_.failed_bytes = 0;
     slot = TakeBlock(waiter.block_bytes, kStoreSession, 0);
-  } while (!slot && evicting == Evicting::kAllowed && EvictFor(waiter.block_bytes));
-  if (!slot) return false;
+  }
   stats_.leased_bytes += waiter.block_bytes;
   ++stats_.leases;
   restoring_[waiter.id] = *slot;

@@ -32,6 +32,10 @@ struct CoreStats {
   uint64_t evicted = 0;
   uint64_t freed = 0;
   uint64_t refused_full = 0;
+  uint64_t compactions = 0;      // windows emptied
+  uint64_t given_up = 0;         // windows left as they were: pinned, or nobody's any more
+  uint64_t moved_objects = 0;
+  uint64_t moved_bytes = 0;      // of their blocks
   uint64_t broken_sessions = 0;
   uint64_t spill_written = 0;    // objects written to disk
   uint64_t spilled = 0;          // objects whose memory was freed for others

@@ -1,6 +1,8 @@
 // Formatting and taking over of the lease table.
 #include "store/shm/lease_segment.h"
 
+#include <atomic>
+
 #include <new>
 
 #include <fmt/format.h>
@@ -57,9 +59,31 @@ void LeaseSegment::AddExtent(uint64_t offset, uint64_t bytes) {
       return;
     }
   }
+  for (ExtentEntry& entry : std::span(extents_, count)) {
+    if (entry.bytes != 0) continue;
+    entry.offset = offset;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    entry.bytes = bytes;
+    return;
+  }
   PENSTOCK_CHECK(count < kMostExtents) << "extent at " << offset;
   extents_[count] = {offset, bytes};
   header_->extent_count = count + 1;
+}
+
+void LeaseSegment::RemoveExtent(uint64_t offset, uint64_t bytes) {
+  for (uint32_t i = 0; i < header_->extent_count; ++i) {
+    ExtentEntry& entry = extents_[i];
+    const uint64_t entry_end = entry.offset + entry.bytes;
+    if (offset < entry.offset || offset + bytes > entry_end) continue;
+    const uint64_t end = offset + bytes;
+    // What lies above it first: no byte in use is ever in no extent.
+    if (end < entry_end) AddExtent(end, entry_end - end);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    entry.bytes = offset - entry.offset;
+    return;
+  }
+  PENSTOCK_CHECK(false) << "no extent at " << offset;
 }
 
 }  // namespace penstock

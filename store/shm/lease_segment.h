@@ -44,6 +44,9 @@ class LeaseSegment {
 
   // Remembers that these bytes are in use. One that continues the last grows it.
   void AddExtent(uint64_t offset, uint64_t bytes);
+  // They are not any more; they lie in one extent. Should the daemon die in the middle, its
+  // successor finds two extents of which the higher one counts where both do.
+  void RemoveExtent(uint64_t offset, uint64_t bytes);
 
  private:
   explicit LeaseSegment(std::byte* base);

@@ -70,7 +70,16 @@ class SlotTable {
     index_.slot(slot).state.exchange(Word(slot) | kSlotWanted, std::memory_order_seq_cst);
   }
 
-  // evicting -> sealed: somebody pins it.
+  // While evicting, and nobody pins it: its bytes lie at `offset` too, from now on only there.
+  // The put-back publishes it (release). Stored before what the caller stores next, should the
+  // daemon die in between.
+  void Move(uint32_t slot, uint64_t offset) {
+    PENSTOCK_CHECK(State(slot) == SlotState::kEvicting) << "slot " << slot << " moved unmarked";
+    index_.slot(slot).offset = offset;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
+
+  // evicting -> sealed: somebody pins it, or it has moved.
   void PutBack(uint32_t slot) {
     Set(slot, SlotState::kEvicting, SlotState::kSealed, std::memory_order_release);
   }

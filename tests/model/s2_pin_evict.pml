@@ -28,6 +28,8 @@
  *   -DNO_DAEMON_FENCE     the mark is a plain store: the rows are read before it arrives
  *   -DNO_REREAD           the state read before the pin is believed
  *   -DOFFSET_BEFORE_PIN   the offset read before the pin is used
+ *   -DMOVE_WITHOUT_LOOK   an object is moved whoever pins it
+ *   -DOFFSET_AFTER_PUT_BACK  a moved object's new offset is stored after it is put back
  *
  * VARIANT, which must hold
  *   -DNO_FIRST_LOOK       the reader pins at once and compares no generation: what it reads
@@ -57,6 +59,12 @@
 #define EVICTING 2
 #define WORD(state, generation) (4 * (generation) + (state))
 #define IS_SEALED(word) ((word) % 4 == SEALED)
+
+#ifdef MOVE_WITHOUT_LOOK
+#define MAY_MOVE true
+#else
+#define MAY_MOVE !pinned
+#endif
 
 #define NOBODY 0
 #define ID_A 1
@@ -164,15 +172,21 @@ proctype daemon() {
         }
         store(DAEMON, OFFSET, offset);
         store(DAEMON, STATE, WORD(SEALED, generation))
-     :: !pinned ->
+     :: MAY_MOVE ->
         /* Move: the copy was made before the mark; the old bytes are given away. */
         d_step {
+          pinned = 0;
           bytes[1 - offset] = id;
           bytes[offset] = NOBODY;
           offset = 1 - offset
         }
+#ifdef OFFSET_AFTER_PUT_BACK
+        store(DAEMON, STATE, WORD(SEALED, generation));
+        store(DAEMON, OFFSET, offset)
+#else
         store(DAEMON, OFFSET, offset);
         store(DAEMON, STATE, WORD(SEALED, generation))
+#endif
      fi
   od
 }

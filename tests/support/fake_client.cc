@@ -214,6 +214,7 @@ FakeStore::FakeStore(const FakeStoreOptions& options)
                                    kIncarnation)),
       limits_(options.limits),
       core_(std::make_unique<Core>(index_, leases_, limits_, &host_)) {
+  host_.arena = arena_.data();
   if (options.populated) {
     core_->AddExtent(0, options.arena_bytes);
     core_->FinishPopulation();

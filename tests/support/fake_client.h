@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
@@ -138,10 +139,18 @@ struct FakeHost : CoreHost {
     broken[row] = why;
     if (when_broken) when_broken();
   }
+  void CopyBlock(uint64_t from, uint64_t to, uint64_t bytes) override {
+    std::memcpy(arena + to, arena + from, bytes);
+    copied_bytes += bytes;
+    if (when_copied) when_copied();
+  }
   std::vector<SessionRow> wakes;
   std::vector<SessionRow> asked_for_leases;
   std::map<SessionRow, std::string> broken;  // row -> why
   std::function<void()> when_broken;         // runs in the middle of a turn
+  std::byte* arena = nullptr;
+  uint64_t copied_bytes = 0;
+  std::function<void()> when_copied;         // as well
 };
 
 struct FakeStoreOptions {

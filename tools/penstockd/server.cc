@@ -12,6 +12,7 @@
 
 #include "store/base/errors.h"
 #include "store/base/spin_lock.h"
+#include "store/base/streaming_copy.h"
 #include "store/base/units.h"
 #include "store/shm/parking.h"
 #include "store/wire/packet_socket.h"
@@ -172,6 +173,10 @@ void Server::AskForLeases(SessionRow row) {
       SendPacket(by_row_[row]->socket.get(), ReturnLeasesMessage());
 }
 
+void Server::CopyBlock(uint64_t from, uint64_t to, uint64_t bytes) {
+  CopyBytes(memory_.arena.data() + to, memory_.arena.data() + from, bytes);
+}
+
 void Server::SessionBroken(SessionRow row, const std::string& why) {
   Connection& connection = *by_row_[row];
   spdlog::warn("session of process {} broke the protocol: {}", connection.pid, why);
@@ -225,6 +230,10 @@ StatusFacts Server::Status() const {
       {"evicted", stats.evicted},
       {"freed", stats.freed},
       {"refused_full", stats.refused_full},
+      {"compactions", stats.compactions},
+      {"given_up", stats.given_up},
+      {"moved_objects", stats.moved_objects},
+      {"moved_bytes", stats.moved_bytes},
       {"broken_sessions", stats.broken_sessions},
       {"spilled_objects", stats.spilled_objects},
       {"clean_bytes", stats.clean_bytes},

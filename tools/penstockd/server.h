@@ -50,6 +50,7 @@ class Server : public CoreHost, public NodeStore {
   // CoreHost
   void Wake(SessionRow row) override;
   void AskForLeases(SessionRow row) override;
+  void CopyBlock(uint64_t from, uint64_t to, uint64_t bytes) override;
   void SessionBroken(SessionRow row, const std::string& why) override;
 
   // NodeStore

@@ -155,19 +155,21 @@ struct alignas(64) Completion {
   uint8_t count;       // leases in a grant; for an event 1 = sealed, 2 = deleted, 3 = evicted
   uint8_t for_reserved_id;  // of a grant: 1 = the lease is bound to the id asked for
   uint32_t request;
+  struct Grant {
+    uint64_t block_bytes;
+    GrantedLease leases[kLeasesPerGrant];
+  };
+  struct Object {
+    ObjectId id;
+    uint64_t size;
+    uint64_t generation;
+    uint32_t slot;
+    uint32_t metadata_size;
+    uint64_t offset;
+  };
   union {
-    struct {
-      uint64_t block_bytes;
-      GrantedLease leases[kLeasesPerGrant];
-    } grant;
-    struct {
-      ObjectId id;
-      uint64_t size;
-      uint64_t generation;
-      uint32_t slot;
-      uint32_t metadata_size;
-      uint64_t offset;
-    } object;  // kObject, kEvent, kSealRefused
+    Grant grant;
+    Object object;  // kObject, kEvent, kSealRefused
     uint64_t detail[7];
   };
 };

@@ -55,6 +55,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   if (const auto* const welcome = message.body_as_Welcome()) ReadWelcome(*welcome);
   if (const auto* const refused = message.body_as_Refused()) ReadRefused(*refused);
+  if (const auto* const restarted = message.body_as_Restarted()) {
+    const std::string again = RestartedMessage(restarted->restarts());
+    PENSTOCK_CHECK(Parsed(again).body_as_Restarted()->restarts() == restarted->restarts());
+  }
   if (const auto* const reply = message.body_as_StatusReply()) ReadStatusReply(*reply);
   return 0;
 }

@@ -182,6 +182,7 @@ class Program {
         const uint64_t number = world_.hostile()[0]->number();
         return store_.core().DropObjectsOf({&number, 1});
       }
+      case 6: case 7: return world_.Restart();
       default: return world_.Turn();
     }
   }

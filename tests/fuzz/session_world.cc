@@ -21,6 +21,8 @@ constexpr size_t kMostSessions = 8;
 constexpr int kMostTurnsToRest = 64;
 // So long an honest client waits for room, then it cancels.
 constexpr uint32_t kPatience_turns = 3;
+// Far from the limit of requests, which is no honest client's business.
+constexpr size_t kMostAskedAgain = 16;
 
 }  // namespace
 
@@ -81,13 +83,12 @@ void World::KillHostile(size_t which) {
 void World::AskForLease(HonestClient& who, uint64_t block_bytes, bool ahead) {
   if (!who.client().HasRoom()) return;
   if (ahead) return who.client().Push(LeaseRecord(block_bytes, 3));
-  who.requests.push_back({Request::Kind::kRoom, who.client().Ask(LeaseRecord(block_bytes)), {}});
+  AskFor(who, Request::Kind::kRoom, {}, LeaseRecord(block_bytes));
 }
 
 void World::Reserve(HonestClient& who, const ObjectId& id, uint64_t block_bytes) {
   if (!who.client().HasRoom()) return;
-  who.requests.push_back(
-      {Request::Kind::kRoom, who.client().Ask(ReserveRecord(id, block_bytes)), id});
+  AskFor(who, Request::Kind::kRoom, id, ReserveRecord(id, block_bytes));
 }
 
 void World::GiveBack(HonestClient& who) {
@@ -120,7 +121,14 @@ void World::Ask(HonestClient& who, Request::Kind kind, const ObjectId& id) {
     case Request::Kind::kGetWait: record = IdRecord(SubmissionOp::kGet, id); break;
     case Request::Kind::kRoom: return;
   }
-  who.requests.push_back({kind, who.client().Ask(record), id});
+  AskFor(who, kind, id, record);
+}
+
+void World::AskFor(HonestClient& who, Request::Kind kind, const ObjectId& id,
+                   const Submission& record) {
+  Request request{.kind = kind, .number = who.client().Ask(record), .id = id};
+  request.record = record;
+  who.requests.push_back(request);
 }
 
 void World::Pin(HonestClient& who) {
@@ -241,6 +249,7 @@ bool World::TakeAnswer(HonestClient& who, Request& request) {
   const std::optional<Completion> answer = who.client().Answer(request.number);
   ++request.turns;
   if (!answer) {
+    if (request.may_be_lost) return request.turns > kPatience_turns;
     const bool may_wait = request.kind == Request::Kind::kGetWait ||
                           request.kind == Request::Kind::kRoom;
     PENSTOCK_CHECK(may_wait && !request.cancelled)
@@ -365,12 +374,38 @@ void World::CheckNoOverlap() {
   }
 }
 
+void World::CheckAll() {
+  for (const auto& who : honest_) CheckHonest(*who);
+  CheckNoOverlap();
+}
+
 void World::Turn() {
   for (FakeClient* const hostile : hostile_) Restrain(*hostile);
   store_.Turn();
   for (const auto& who : honest_) Collect(*who);
-  for (const auto& who : honest_) CheckHonest(*who);
-  CheckNoOverlap();
+  CheckAll();
+}
+
+void World::Restart() {
+  for (const auto& who : honest_) {
+    for (Request& request : who->requests) {
+      request.may_be_lost = true;
+      request.turns = 0;
+    }
+    Collect(*who);  // the answers that the dead daemon published
+  }
+  for (FakeClient* const hostile : hostile_) Restrain(*hostile);
+  store_.host().broken.clear();  // by rows that are given anew
+  store_.Restart();
+  CheckAll();
+  for (const auto& who : honest_) {
+    std::vector<Request> lost = who->requests;
+    if (lost.size() > kMostAskedAgain) lost.resize(kMostAskedAgain);
+    for (const Request& request : lost) {
+      if (request.cancelled || !who->client().HasRoom()) continue;
+      AskFor(*who, request.kind, request.id, request.record);
+    }
+  }
 }
 
 void World::Settle() {

@@ -41,6 +41,8 @@ struct Request {
   ObjectId id;                // asked for, or reserved
   bool cancelled = false;
   uint32_t turns = 0;         // that it has been waiting
+  Submission record{};        // as it was asked, to be asked again
+  bool may_be_lost = false;   // the daemon died between
 };
 
 // Thread safety: one thread.
@@ -93,10 +95,15 @@ class World {
   void Turn();
   // Turns until there is nothing left to do: the core must come to rest, whoever is open.
   void Settle();
+  // The daemon dies between two turns and another takes over, whatever hostile clients wrote
+  // meanwhile. Honest ones ask again what was not answered.
+  void Restart();
   // Everybody dies; the store must be as empty as it was.
   void End();
 
  private:
+  void AskFor(HonestClient& who, Request::Kind kind, const ObjectId& id,
+              const Submission& record);
   void Restrain(FakeClient& hostile);
   void Collect(HonestClient& who);
   bool TakeAnswer(HonestClient& who, Request& request);
@@ -104,6 +111,7 @@ class World {
   void TakeGrant(HonestClient& who, const FakeLease& lease,
                  const std::optional<ObjectId>& reserved_for);
   void CheckHonest(HonestClient& who);
+  void CheckAll();
   void CheckBlock(const Block& block);
   void CheckObject(HonestClient& who, Object& object);
   void CheckNoOverlap();

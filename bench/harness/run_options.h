@@ -14,6 +14,8 @@ struct RunOptions {
   double seconds = 180;
   // ps: the table over shards and workers instead of the rows.
   bool table = false;
+  // spill: where to make the files; empty for /var/tmp.
+  std::string dir = {};
   // floor: the names of those to measure; empty for all.
   std::vector<std::string> only = {};
 };

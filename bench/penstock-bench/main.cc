@@ -33,6 +33,8 @@ constexpr Entry kEntries[] = {
      penstock::bench::RunPut},
     {"handoff", "from a producer to a consumer that waits, against a bare relay",
      penstock::bench::RunHandoff},
+    {"spill", "objects to disk and back, against plain writes and reads of a file",
+     penstock::bench::RunSpill},
     {"task", "tasks that do nothing: one at a time, by the million, and the first of all",
      penstock::bench::RunTask},
     {"actor", "calls of an actor that do nothing: one at a time and by the million",
@@ -94,6 +96,8 @@ int main(int argc, char** argv) {
   app.get_subcommand("ps")->add_flag(
       "--table", options.table,
       "1, 2, 4 and 8 shards by 1, 2, 4 and 8 workers instead of the rows");
+  app.get_subcommand("spill")->add_option(
+      "--dir", options.dir, "where to make the files: a directory on the disk (/var/tmp)");
   app.get_subcommand("floor")->add_option(
       "--only", options.only,
       "this floor alone (may be repeated); the ps_ ones of full size even with --quick");

@@ -16,6 +16,7 @@ absl::Status RunFloor(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunGet(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunPut(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunHandoff(Crew& crew, const RunOptions& options, Report& report);
+absl::Status RunSpill(Crew& crew, const RunOptions& options, Report& report);
 
 absl::Status RunTask(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunActor(Crew& crew, const RunOptions& options, Report& report);

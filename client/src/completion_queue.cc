@@ -1,7 +1,9 @@
 // Waiting for completions and handing them out.
 #include "client/src/completion_queue.h"
 
+#include <algorithm>
 #include <chrono>
+#include <vector>
 
 #include "client/src/clock.h"
 #include "store/shm/parking.h"
@@ -10,6 +12,13 @@ namespace penstock::internal {
 namespace {
 
 constexpr uint32_t kMostSpinRounds = 1536;  // about 100 us, what a wake-up costs both
+
+Submission CancelOf(const Submission& asked) {
+  Submission cancel{};
+  cancel.op = SubmissionOp::kCancel;
+  cancel.request = asked.request;
+  return cancel;
+}
 
 }  // namespace
 
@@ -22,10 +31,10 @@ CompletionQueue::CompletionQueue(const SessionSegments& segments, int own_doorbe
 
 void CompletionQueue::Register(PendingCall& call) {
   const std::lock_guard lock(mutex_);
-  for (size_t i = 0; i < call.results.size(); ++i) {
+  for (size_t i = 0; i < call.records.size(); ++i) {
     // Never 0, and never one that is still unanswered after 2^32 others.
     while (next_request_ == 0 || targets_.contains(next_request_)) ++next_request_;
-    call.requests[i] = next_request_;
+    call.records[i].request = next_request_;
     targets_[next_request_++] = {&call, i};
   }
 }
@@ -35,17 +44,32 @@ bool CompletionQueue::Wait(PendingCall& call, int64_t deadline_ns) {
 }
 
 void CompletionQueue::Cancel(PendingCall& call, bool want_last_word) {
-  for (size_t i = 0; i < call.requests.size(); ++i) {
+  for (const Submission& record : call.records) {
     {
       const std::lock_guard lock(mutex_);
-      if (!targets_.contains(call.requests[i])) continue;
-      if (!want_last_word) targets_.erase(call.requests[i]);
+      call.wants_last_word = want_last_word;
+      if (!targets_.contains(record.request)) continue;
+      if (!want_last_word) targets_.erase(record.request);
     }
-    Submission cancel{};
-    cancel.op = SubmissionOp::kCancel;
-    cancel.request = call.requests[i];
-    submissions_->Push(cancel);
+    submissions_->Push(CancelOf(record));
   }
+}
+
+void CompletionQueue::AskAgain() {
+  std::vector<Submission> records;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [request, target] : targets_) {
+      target.call->asked_again = true;
+      records.push_back(target.call->records[target.index]);
+      if (target.call->wants_last_word) records.push_back(CancelOf(records.back()));
+    }
+  }
+  // In the order in which they were asked first; a request before its cancellation.
+  std::stable_sort(records.begin(), records.end(), [](const auto& a, const auto& b) {
+    return static_cast<int32_t>(a.request - b.request) < 0;
+  });
+  for (const Submission& record : records) submissions_->Push(record);
 }
 
 template <typename Done>
@@ -181,7 +205,7 @@ void CompletionQueue::TakeGrant(const Completion& grant, uint32_t first) {
 void CompletionQueue::TakeEvent(const Completion& completion) {
   if (completion.op == CompletionOp::kEventsLost) {
     events_lost_ += completion.detail[0];
-  } else if (events_.size() >= kMostEvents || events_lost_ > 0) {
+  } else if (events_.size() >= kMostEvents || events_lost_ > 0 || lost_uncounted_) {
     ++events_lost_;
   } else {
     events_.push_back({completion.count == 1   ? Event::Kind::kSealed
@@ -193,8 +217,9 @@ void CompletionQueue::TakeEvent(const Completion& completion) {
 
 bool CompletionQueue::NextEvent(int64_t deadline_ns, Event* event) {
   std::condition_variable ready;
-  const bool came = WaitUntil(ready, deadline_ns,
-                              [this] { return !events_.empty() || events_lost_ > 0; });
+  const bool came = WaitUntil(ready, deadline_ns, [this] {
+    return !events_.empty() || events_lost_ > 0 || lost_uncounted_;
+  });
   if (!came) return false;
   const std::lock_guard lock(mutex_);
   if (!events_.empty()) {
@@ -203,9 +228,10 @@ bool CompletionQueue::NextEvent(int64_t deadline_ns, Event* event) {
     return true;
   }
   // The lost ones stood after all that were kept.
-  if (events_lost_ == 0) return false;  // another thread was faster
-  *event = Event{Event::Kind::kLost, ObjectId{}, 0, events_lost_};
+  if (events_lost_ == 0 && !lost_uncounted_) return false;  // another thread was faster
+  *event = Event{Event::Kind::kLost, ObjectId{}, 0, lost_uncounted_ ? 0 : events_lost_};
   events_lost_ = 0;
+  lost_uncounted_ = false;
   return true;
 }
 
@@ -213,6 +239,14 @@ void CompletionQueue::ForgetEvents() {
   const std::lock_guard lock(mutex_);
   events_.clear();
   events_lost_ = 0;
+  lost_uncounted_ = false;
+}
+
+void CompletionQueue::LoseEvents() {
+  const std::lock_guard lock(mutex_);
+  lost_uncounted_ = true;
+  RingDoorbell(own_doorbell_);
+  for (std::condition_variable* follower : followers_) follower->notify_one();
 }
 
 void CompletionQueue::WakeAll() {

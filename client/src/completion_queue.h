@@ -25,14 +25,18 @@
 
 namespace penstock::internal {
 
-// Some requests whose answers one thread waits for.
+// Some requests whose answers one thread waits for. Their records are kept until then, to
+// ask the next daemon when one dies.
 class PendingCall {
  public:
-  explicit PendingCall(size_t count) : results(count), remaining(count), requests(count) {}
+  explicit PendingCall(std::vector<Submission> asked)
+      : records(std::move(asked)), results(records.size()), remaining(records.size()) {}
 
+  std::vector<Submission> records;  // `request` is filled by Register
   std::vector<Completion> results;  // kNone where none came
   size_t remaining;
-  std::vector<uint32_t> requests;   // numbers, filled by Register
+  bool wants_last_word = false;     // cancelled, and waits for what the daemon says to that
+  bool asked_again = false;
   std::condition_variable ready;
 };
 
@@ -43,7 +47,7 @@ class CompletionQueue {
                   SubmissionQueue* submissions, LeaseCache* leases,
                   const std::atomic<bool>* dead);
 
-  // Numbers for `call`'s requests; put them into the submissions, then Wait.
+  // Numbers the call's records; push those, then Wait.
   void Register(PendingCall& call);
   // Until all answers are there, the deadline (monotonic ns, kNever) has passed, or the
   // session is dead. True: all are there.
@@ -52,12 +56,18 @@ class CompletionQueue {
   // `want_last_word` the requests stay registered; Wait again for the answers.
   void Cancel(PendingCall& call, bool want_last_word);
 
+  // Another daemon has taken the session over: what is unanswered is asked again. A request
+  // that is in the ring still, or whose answer is, comes twice; neither side minds.
+  void AskAgain();
+
   // Takes what is in the ring, if nobody else is at it. Never sleeps.
   void DrainIfReady();
 
   // The next event of the subscription.
   bool NextEvent(int64_t deadline_ns, Event* event);
   void ForgetEvents();
+  // Events happened that nobody counted.
+  void LoseEvents();
 
   // The session died: everybody wakes.
   void WakeAll();
@@ -95,6 +105,7 @@ class CompletionQueue {
   std::list<std::condition_variable*> followers_;
   std::deque<Event> events_;
   uint64_t events_lost_ = 0;
+  bool lost_uncounted_ = false;
 
   // The leader's, or under mutex_ while nobody leads.
   CompletionConsumer consumer_;

@@ -89,6 +89,12 @@ void LeaseCache::Granted(uint64_t block_bytes) {
   MagazineFor(block_bytes).refill_asked = false;
 }
 
+void LeaseCache::ForgetRefills() {
+  const std::lock_guard lock(lock_);
+  for (Magazine& magazine : small_) magazine.refill_asked = false;
+  for (Magazine& magazine : large_) magazine.refill_asked = false;
+}
+
 uint64_t LeaseCache::NextSequences(uint32_t count) {
   const std::lock_guard lock(lock_);
   return std::exchange(next_sequence_, next_sequence_ + count);

@@ -25,14 +25,12 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const std::string& dir) {
 
 absl::Status Session::Connect(const std::string& dir) {
   dir_ = StoreDirectory(dir);
-  PENSTOCK_ASSIGN_OR_RETURN(socket_, ConnectTo(SocketPath(dir_)));
   const std::string hello =
       HelloMessage(wire::Role_Client, kIndexLayoutVersion, kSessionLayoutVersion);
-  PENSTOCK_ASSIGN_OR_RETURN(Packet packet, AskDaemon(socket_.get(), {&hello, 1}));
-  if (packet.bytes.empty()) {
-    return absl::UnavailableError(
-        fmt::format("the daemon at {} closed the connection: try again", dir_));
-  }
+  PENSTOCK_ASSIGN_OR_RETURN(Conversation begun,
+                            ConnectAndAsk(SocketPath(dir_), {&hello, 1}));
+  socket_ = std::move(begun.socket);
+  Packet& packet = begun.answer;
   PENSTOCK_ASSIGN_OR_RETURN(const wire::Message* message, ParseMessage(packet.bytes));
   if (const auto* refused = message->body_as_Refused()) return StatusOf(*refused);
   const auto* welcome = message->body_as_Welcome();
@@ -107,6 +105,7 @@ absl::Status Session::Adopt(const WelcomeFacts& facts, std::vector<UniqueFd>& fd
   leases_ = std::make_unique<LeaseCache>();
   completions_ = std::make_unique<CompletionQueue>(segments_, own_doorbell_.get(),
                                                    submissions_.get(), leases_.get(), &dead_);
+  segments_.client->use.store(kInUse, std::memory_order_release);
   return absl::OkStatus();
 }
 
@@ -121,8 +120,8 @@ void Session::WatchSocket() {
     const auto packet = ReceivePacket(socket_.get());
     if (!packet.ok() || packet->bytes.empty()) {
       Die(absl::UnavailableError(fmt::format(
-          "the daemon at {} died: its objects are gone; the next call connects to the one "
-          "that its keeper starts", dir_)));
+          "the daemon at {} died together with its keeper, and its objects with them; the next "
+          "call connects to the daemon that is started there", dir_)));
       return;
     }
     const auto message = ParseMessage(packet->bytes);
@@ -132,7 +131,23 @@ void Session::WatchSocket() {
       return;
     }
     if ((*message)->body_type() == wire::Body_ReturnLeases) ReturnLeasesAhead();
+    if ((*message)->body_type() == wire::Body_Restarted) AskAgain();
   }
+}
+
+// The keeper has started another daemon, which has our session: its index, our row, both
+// rings. Only what the last one kept to itself is lost: what we had asked and it had not
+// answered.
+void Session::AskAgain() {
+  leases_->ForgetRefills();
+  completions_->AskAgain();
+  const uint32_t subscription = subscription_.load(std::memory_order_relaxed);
+  if (subscription == 0) return;
+  Submission record{};
+  record.op = SubmissionOp::kSubscribe;
+  record.flags_or_count = subscription;
+  submissions_->Push(record);
+  completions_->LoseEvents();
 }
 
 void Session::Die(absl::Status why) {
@@ -194,6 +209,9 @@ Session::~Session() {
     watcher_.join();
   }
   if (socket_.valid() && !dead_.load(std::memory_order_relaxed)) {
+    if (segments_.client != nullptr) {
+      segments_.client->use.store(kClosed, std::memory_order_release);
+    }
     [[maybe_unused]] const absl::Status ignored =
         SendPacket(socket_.get(), GoodbyeMessage());
   }

@@ -87,6 +87,7 @@ class Session : public SessionHead {
   void WatchSocket();
   void Die(absl::Status why);
   void ReturnLeasesAhead();
+  void AskAgain();
 
   class LookAhead;
 
@@ -104,9 +105,12 @@ class Session : public SessionHead {
   static Pinned RefusePin(Session* session, uint32_t slot);
   static void TellOfRelease(Session* session, uint32_t slot, uint64_t word);
   bool GetUnpublished(const ObjectId& id, ObjectView& view);
-  absl::StatusOr<ObjectView> TakeAnswer(const Completion& answer, const ObjectId& id);
+  absl::StatusOr<ObjectView> TakeHeld(const Completion& answer, const ObjectId& id,
+                                      absl::Duration deadline, int64_t until_ns);
   ObjectId MakeId(uint64_t sequence) const { return {incarnation_, number_, sequence}; }
-  absl::StatusOr<Completion> Ask(Submission record, int64_t deadline_ns);
+  // `asked_again`: a daemon died meanwhile, and the next one was asked too.
+  absl::StatusOr<Completion> Ask(const Submission& record, int64_t deadline_ns,
+                                 bool* asked_again = nullptr);
   absl::StatusOr<HeldLease> WaitForLease(uint64_t block_bytes, const CreateOptions& options,
                                          const ObjectId* reserve);
   // The block that the next create of this size fills is on its way into the cache while
@@ -126,6 +130,7 @@ class Session : public SessionHead {
   const std::atomic<uint32_t>* revoked_ = nullptr;
   std::atomic<bool> dead_{false};
   std::atomic<uint64_t> synced_changes_{0};
+  std::atomic<uint32_t> subscription_{0};  // SubscribeFlags
 
   uint64_t incarnation_ = 0;
   uint64_t number_ = 0;

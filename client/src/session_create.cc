@@ -104,10 +104,9 @@ absl::StatusOr<HeldLease> Session::WaitForLease(uint64_t block_bytes,
   } else {
     record.flags_or_count = leases_->WantedCount(block_bytes);
   }
-  PendingCall call(1);
+  PendingCall call({record});
   completions_->Register(call);
-  record.request = call.requests[0];
-  bool answered = submissions_->Push(record) &&
+  bool answered = submissions_->Push(call.records[0]) &&
                   completions_->Wait(call, DeadlineNs(options.deadline));
   if (!answered && Usable()) {
     // Late: the daemon's last word says who holds the memory (or is the grant after all).
@@ -223,7 +222,10 @@ absl::Status Session::Delete(const ObjectId& id) {
   if (found) return submissions_->Push(record) ? absl::OkStatus() : WhyUnusable();
   record.op = SubmissionOp::kDeleteById;
   record.id = id;
-  PENSTOCK_ASSIGN_OR_RETURN(const Completion answer, Ask(record, kNever));
+  bool asked_again = false;
+  PENSTOCK_ASSIGN_OR_RETURN(const Completion answer, Ask(record, kNever, &asked_again));
+  // The daemon that died may have done it.
+  if (asked_again && answer.code == AnswerCode::kNotFound) return absl::OkStatus();
   return StatusOfAnswer(answer, id, 0);
 }
 

@@ -53,8 +53,8 @@ ObjectView Session::ViewOfOwn(uint32_t slot, const ObjectFacts& facts) {
 }
 
 // The daemon holds the object for us; our own pin takes over.
-absl::StatusOr<ObjectView> Session::TakeAnswer(const Completion& answer, const ObjectId& id) {
-  if (answer.op != CompletionOp::kObject) return StatusOfAnswer(answer, id, 0);
+absl::StatusOr<ObjectView> Session::TakeHeld(const Completion& answer, const ObjectId& id,
+                                             absl::Duration deadline, int64_t until_ns) {
   const uint32_t slot = answer.object.slot;
   const uint64_t offset = answer.object.offset;
   const uint64_t size = answer.object.size;
@@ -62,6 +62,23 @@ absl::StatusOr<ObjectView> Session::TakeAnswer(const Completion& answer, const O
     return absl::InternalError("the daemon answered with an object outside the arena");
   }
   pins_.Pin(slot, Epoch());
+  // SYNC S4 hold: the pin is in place before we look whether the daemon that holds the object
+  // is still the one. If another has begun, it saw our pin, or may have taken the object.
+  const auto restarts =
+      static_cast<uint8_t>(index_.header().restarts.load(std::memory_order_seq_cst));
+  if (answer.count != restarts) {
+    const uint64_t word = index_.slot(slot).state.load(std::memory_order_seq_cst);
+    if (GenerationOf(word) != answer.object.generation ||
+        StateOf(word) != SlotState::kSealed) {
+      Release(slot);
+      const bool no_wait = deadline <= absl::ZeroDuration();
+      const int64_t left_ns = std::max<int64_t>(1, until_ns - NowNs());
+      return std::move(GetMany({&id, 1}, no_wait || until_ns == kNever
+                                             ? deadline : absl::Nanoseconds(left_ns))
+                           .front());
+    }
+    return ObjectView(ObjectView::Key(), {this, &index_.slot(slot)});
+  }
   Submission confirm{};
   confirm.op = SubmissionOp::kConfirm;
   confirm.slot = slot;
@@ -145,23 +162,25 @@ std::vector<absl::StatusOr<ObjectView>> Session::GetMany(std::span<const ObjectI
   }
   if (missing.empty()) return outcomes;
 
-  PendingCall call(missing.size());
-  completions_->Register(call);
   std::vector<Submission> records(missing.size());
   for (size_t i = 0; i < missing.size(); ++i) {
     records[i].op = SubmissionOp::kGet;
-    records[i].request = call.requests[i];
     records[i].id = ids[missing[i]];
     records[i].flags_or_count = no_wait ? kGetNoWait : 0u;
   }
+  PendingCall call(std::move(records));
+  completions_->Register(call);
   const int64_t until =
       no_wait ? NowNs() + kAnswerPatience_ns : DeadlineNs(deadline);
-  const bool pushed = submissions_->PushMany(records, {}, Bell::kRing);
+  const bool pushed = submissions_->PushMany(call.records, {}, Bell::kRing);
   if (!pushed || !completions_->Wait(call, until)) completions_->Cancel(call, false);
   for (size_t i = 0; i < missing.size(); ++i) {
     const ObjectId& id = ids[missing[i]];
-    if (call.results[i].op != CompletionOp::kNone) {
-      outcomes[missing[i]] = TakeAnswer(call.results[i], id);
+    const Completion& answer = call.results[i];
+    if (answer.op == CompletionOp::kObject) {
+      outcomes[missing[i]] = TakeHeld(answer, id, deadline, until);
+    } else if (answer.op != CompletionOp::kNone) {
+      outcomes[missing[i]] = StatusOfAnswer(answer, id, 0);
     } else if (!Usable()) {
       outcomes[missing[i]] = WhyUnusable();
     } else {
@@ -172,12 +191,14 @@ std::vector<absl::StatusOr<ObjectView>> Session::GetMany(std::span<const ObjectI
 }
 
 // One question, one answer.
-absl::StatusOr<Completion> Session::Ask(Submission record, int64_t deadline_ns) {
-  PendingCall call(1);
+absl::StatusOr<Completion> Session::Ask(const Submission& record, int64_t deadline_ns,
+                                        bool* asked_again) {
+  PendingCall call({record});
   completions_->Register(call);
-  record.request = call.requests[0];
-  const bool pushed = submissions_->Push(record);
-  if (pushed && completions_->Wait(call, deadline_ns)) return call.results[0];
+  const bool answered =
+      submissions_->Push(call.records[0]) && completions_->Wait(call, deadline_ns);
+  if (asked_again != nullptr) *asked_again = call.asked_again;
+  if (answered) return call.results[0];
   completions_->Cancel(call, false);
   if (call.results[0].op != CompletionOp::kNone) return call.results[0];
   if (!Usable()) return WhyUnusable();
@@ -237,6 +258,7 @@ bool Session::HasUnsynced() {
 }
 
 absl::Status Session::Subscribe(uint32_t flags) {
+  subscription_.store(flags, std::memory_order_relaxed);
   completions_->ForgetEvents();
   Submission record{};
   record.op = SubmissionOp::kSubscribe;

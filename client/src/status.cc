@@ -20,15 +20,12 @@ uint64_t DaemonStatus::Counter(std::string_view name) const {
 }
 
 absl::StatusOr<DaemonStatus> QueryStatus(const std::string& dir) {
-  PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd socket,
-                            ConnectTo(SocketPath(StoreDirectory(dir))));
   const std::array<std::string, 2> packets = {
       HelloMessage(wire::Role_Observer, kIndexLayoutVersion, kSessionLayoutVersion),
       StatusRequestMessage()};
-  PENSTOCK_ASSIGN_OR_RETURN(const Packet packet, AskDaemon(socket.get(), packets));
-  if (packet.bytes.empty()) {
-    return absl::UnavailableError("the daemon closed the connection: try again");
-  }
+  PENSTOCK_ASSIGN_OR_RETURN(const Conversation begun,
+                            ConnectAndAsk(SocketPath(StoreDirectory(dir)), packets));
+  const Packet& packet = begun.answer;
   PENSTOCK_ASSIGN_OR_RETURN(const wire::Message* message, ParseMessage(packet.bytes));
   if (const auto* refused = message->body_as_Refused()) return StatusOf(*refused);
   const auto* reply = message->body_as_StatusReply();

@@ -23,6 +23,23 @@ void Allocator::AddExtent(uint64_t offset, uint64_t bytes) {
   Insert(offset, bytes);
 }
 
+void Allocator::AddUsedExtent(uint64_t offset, uint64_t bytes, std::span<const Block> used) {
+  total_bytes_ += bytes;
+  uint64_t at = offset;
+  const auto add_gap = [&](uint64_t end) {
+    if (end == at) return;
+    free_bytes_ += end - at;
+    Insert(at, end - at);
+  };
+  for (const Block& block : used) {
+    PENSTOCK_CHECK(block.offset >= at && block.offset + block.bytes <= offset + bytes)
+        << "block at " << block.offset;
+    add_gap(block.offset);
+    at = block.offset + block.bytes;
+  }
+  add_gap(offset + bytes);
+}
+
 std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
   if (IsSmallBlock(block_bytes)) {
     std::vector<uint64_t>& stack = stacks_[SizeClassOf(block_bytes)];

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,13 @@ class Allocator {
  public:
   // Makes bytes [offset, offset + bytes) available; both multiples of 64.
   void AddExtent(uint64_t offset, uint64_t bytes);
+
+  struct Block {
+    uint64_t offset;
+    uint64_t bytes;
+  };
+  // The same where blocks of it are handed out already: `used` lie in it, in rising order.
+  void AddUsedExtent(uint64_t offset, uint64_t bytes, std::span<const Block> used);
 
   // A block of exactly `block_bytes` (a result of BlockBytes()), or nothing when no free
   // extent is long enough. Cost: tens of nanoseconds from a stack, else O(log extents).

@@ -10,14 +10,16 @@
 
 namespace penstock {
 
-Core::Core(IndexSegment index, LeaseEntry* leases, CoreLimits limits, CoreHost* host)
+Core::Core(IndexSegment index, LeaseSegment leases, CoreLimits limits, CoreHost* host)
     : index_(index), slots_(index), hash_(index), leases_(leases), limits_(limits),
-      host_(host), infos_(index.capacity()) {
+      host_(host), infos_(index.capacity()), graves_(leases.graves()) {
+  PENSTOCK_CHECK(leases.header().capacity == index.capacity()) << leases.header().capacity;
   stats_.arena_bytes = index.header().arena_bytes;
   stats_.slots = index.capacity();
 }
 
 void Core::AddExtent(uint64_t offset, uint64_t bytes) {
+  leases_.AddExtent(offset, bytes);
   allocator_.AddExtent(offset, bytes);
   room_changed_ = true;
 }
@@ -34,14 +36,11 @@ absl::StatusOr<SessionRow> Core::OpenSession(SessionSegments segments, uint64_t 
         fmt::format("the daemon has its limit of {} sessions open: close some, or start it "
                     "with a higher --max-sessions", limits_.max_sessions));
   }
-  SessionRow row;
-  if (free_rows_.empty()) {
-    row = static_cast<SessionRow>(sessions_.size());
-    sessions_.push_back(nullptr);
-  } else {
-    row = free_rows_.back();
-    free_rows_.pop_back();
-  }
+  leases_.header().next_session = std::max(leases_.header().next_session, number + 1);
+  return NewRow(segments, number, pid);
+}
+
+uint32_t Core::NewMaker(int32_t pid, bool live) {
   uint32_t maker;
   if (free_makers_.empty()) {
     maker = static_cast<uint32_t>(makers_.size());
@@ -50,7 +49,19 @@ absl::StatusOr<SessionRow> Core::OpenSession(SessionSegments segments, uint64_t 
     maker = free_makers_.back();
     free_makers_.pop_back();
   }
-  makers_[maker] = Maker{.pid = pid, .live = true};
+  makers_[maker] = Maker{.pid = pid, .live = live};
+  return maker;
+}
+
+SessionRow Core::NewRow(const SessionSegments& segments, uint64_t number, int32_t pid) {
+  SessionRow row;
+  if (free_rows_.empty()) {
+    row = static_cast<SessionRow>(sessions_.size());
+    sessions_.push_back(nullptr);
+  } else {
+    row = free_rows_.back();
+    free_rows_.pop_back();
+  }
 
   auto session = std::make_unique<CoreSession>();
   session->number = number;
@@ -60,7 +71,7 @@ absl::StatusOr<SessionRow> Core::OpenSession(SessionSegments segments, uint64_t 
   session->completions = segments.MakeCompletionProducer();
   session->pins = PinRowReader(segments.bitmap, segments.pins);
   session->open = true;
-  session->maker = maker;
+  session->maker = NewMaker(pid, true);
   sessions_[row] = std::move(session);
   open_rows_.push_back(row);
   rows_by_number_[number] = row;

@@ -37,7 +37,7 @@
 #include "store/object/session.h"
 #include "store/shm/hash_index.h"
 #include "store/shm/index_segment.h"
-#include "store/shm/lease_layout.h"
+#include "store/shm/lease_segment.h"
 #include "store/shm/parking.h"
 #include "store/shm/slot_table.h"
 
@@ -64,10 +64,26 @@ struct CoreLimits {
   uint64_t max_event_backlog = 65536;
 };
 
+// A session as the keeper kept it while there was no daemon.
+struct KeptSession {
+  SessionSegments segments;
+  uint64_t number = 0;
+  int32_t pid = 0;
+};
+
+// What a successor found.
+struct RecoveryReport {
+  uint64_t objects = 0;          // kept
+  uint64_t leases = 0;           // kept
+  uint64_t leases_returned = 0;  // granted, and never heard of by their client
+  uint64_t frees_finished = 0;   // that the death interrupted
+  uint64_t dropped = 0;          // slots that said what cannot be
+};
+
 class Core {
  public:
-  // `leases` has as many entries as the index has slots, zeroed.
-  Core(IndexSegment index, LeaseEntry* leases, CoreLimits limits, CoreHost* host);
+  // `leases` has as many entries as the index has slots.
+  Core(IndexSegment index, LeaseSegment leases, CoreLimits limits, CoreHost* host);
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
@@ -75,6 +91,12 @@ class Core {
   void AddExtent(uint64_t offset, uint64_t bytes);
   // No more extents will come: who waits for room beyond the arena is refused.
   void FinishPopulation();
+
+  // Takes over the store and the sessions of a daemon that died at any point: reads every row
+  // and ring before it frees anything, keeps every sealed object and every lease that its
+  // client has heard of. Before anything else. `rows`: one for each session kept, of those
+  // whose process has ended too (close them afterwards). Cost: about 0.5 us a slot in use.
+  RecoveryReport Recover(std::span<const KeptSession> kept, std::vector<SessionRow>& rows);
 
   // Takes a session whose segments are formatted with `number`. ResourceExhausted at the
   // limit of sessions.
@@ -133,6 +155,20 @@ class Core {
   void Break(SessionRow row, std::string why);
   void PublishCompletions();
 
+  // core_recover.cc
+  SessionRow KeepSession(const KeptSession& kept);
+  void SettleSlot(uint32_t slot, RecoveryReport& report);
+  bool HasHeardOf(const LeaseEntry& lease) const;
+  bool IsPlausible(uint32_t slot) const;
+  void Discard(uint32_t slot);
+  void RecoverAllocator(RecoveryReport& report);
+  void RecoverHash(RecoveryReport& report);
+  void ListLease(uint32_t slot);
+  void ListObject(uint32_t slot);
+  uint32_t MakerOf(const LeaseEntry& lease);
+  uint32_t NewMaker(int32_t pid, bool live);
+  SessionRow NewRow(const SessionSegments& segments, uint64_t number, int32_t pid);
+
   // core_records.cc: one record each. Each returns false after Break.
   bool Handle(SessionRow row, const Submission& record);
   bool HandleSeal(SessionRow row, const Submission& record);
@@ -143,6 +179,7 @@ class Core {
   void HandleRelease(const Submission& record);
   void HandleCancel(SessionRow row, uint32_t request);
   bool OwnsLease(SessionRow row, const Submission& record) const;
+  bool IsReplay(SessionRow row) const;
   void Resolve(SessionRow row, const Submission& record);
   void AnswerMiss(SessionRow row, const Submission& record);
   AnswerCode WhyAbsent(const ObjectId& id) const;
@@ -185,6 +222,7 @@ class Core {
 
   // core_completions.cc: what clients are told.
   void Complete(SessionRow row, const Completion& completion);
+  void WriteCompletion(CoreSession& session, const Completion& completion);
   void FlushBacklog(SessionRow row);
   void Answer(SessionRow row, uint32_t request, AnswerCode code, uint64_t detail = 0);
   void AnswerObject(SessionRow row, uint32_t request, uint32_t slot);
@@ -196,7 +234,7 @@ class Core {
   IndexSegment index_;
   SlotTable slots_;
   HashIndex hash_;
-  LeaseEntry* leases_;
+  LeaseSegment leases_;
   CoreLimits limits_;
   CoreHost* host_;
   Parker parker_;
@@ -219,6 +257,7 @@ class Core {
   std::vector<SessionRow> open_rows_;
   std::vector<SessionRow> free_rows_;
   absl::flat_hash_map<uint64_t, SessionRow> rows_by_number_;
+  absl::flat_hash_map<uint64_t, uint32_t> departed_makers_;  // by session; during Recover only
   absl::flat_hash_set<uint64_t> objects_go_with_;  // sessions whose objects end with them
   std::vector<Maker> makers_;
   std::vector<uint32_t> free_makers_;

@@ -6,11 +6,22 @@
 
 namespace penstock {
 
+// A grant's leases learn where it stands, so that a successor knows whether their client
+// has heard of them.
+void Core::WriteCompletion(CoreSession& session, const Completion& completion) {
+  if (completion.op == CompletionOp::kGrant) {
+    for (uint32_t i = 0; i < completion.count; ++i) {
+      leases_[completion.grant.leases[i].slot()].told_at = session.completions.tail();
+    }
+  }
+  session.completions.Write(completion);
+}
+
 void Core::Complete(SessionRow row, const Completion& completion) {
   CoreSession& session = *sessions_[row];
   const bool is_event = completion.op == CompletionOp::kEvent;
   if (session.backlog.empty() && session.completions.HasRoom()) {
-    session.completions.Write(completion);
+    WriteCompletion(session, completion);
     if (!session.unpublished) {
       session.unpublished = true;
       unpublished_rows_.push_back(row);
@@ -44,7 +55,7 @@ void Core::FlushBacklog(SessionRow row) {
   bool wrote = false;
   while (!session.backlog.empty() && session.completions.HasRoom()) {
     if (session.backlog.front().op == CompletionOp::kEvent) --session.backlog_events;
-    session.completions.Write(session.backlog.front());
+    WriteCompletion(session, session.backlog.front());
     session.backlog.pop_front();
     wrote = true;
   }
@@ -106,6 +117,9 @@ void Core::AnswerObject(SessionRow row, uint32_t request, uint32_t slot) {
   answer.object.slot = slot;
   answer.object.metadata_size = object.metadata_size;
   answer.object.offset = object.offset;
+  // SYNC S4 hold: the asker sees whether the daemon that holds it still lives.
+  answer.count = static_cast<uint8_t>(
+      index_.header().restarts.load(std::memory_order_relaxed));
   Complete(row, answer);
 }
 

@@ -47,8 +47,16 @@ bool Core::OwnsLease(SessionRow row, const Submission& record) const {
          slots_.Generation(record.slot) == record.generation;
 }
 
+// Whether the record just taken may have been handled by a daemon that died before it
+// published its head: then what it asks for may be done.
+bool Core::IsReplay(SessionRow row) const {
+  const CoreSession& session = *sessions_[row];
+  return session.submissions.head() <= session.replay_until;
+}
+
 bool Core::HandleSeal(SessionRow row, const Submission& record) {
   if (!OwnsLease(row, record)) {
+    if (IsReplay(row)) return true;
     Break(row, fmt::format("it sealed slot {} generation {}, of which it has no lease",
                            record.slot, record.generation));
     return false;
@@ -91,6 +99,7 @@ bool Core::HandleSeal(SessionRow row, const Submission& record) {
 
 bool Core::HandleReturnLease(SessionRow row, const Submission& record) {
   if (!OwnsLease(row, record)) {
+    if (IsReplay(row)) return true;
     Break(row, fmt::format("it gave back slot {} generation {}, of which it has no lease",
                            record.slot, record.generation));
     return false;
@@ -122,6 +131,7 @@ bool Core::HandleConfirm(SessionRow row, const Submission& record) {
   CoreSession& session = *sessions_[row];
   const auto held = session.holds.find(record.slot);
   if (held == session.holds.end() || slots_.Generation(record.slot) != record.generation) {
+    if (session.kept) return true;  // the last daemon held it
     Break(row, fmt::format("it confirmed a pin of slot {} generation {}, about which it was "
                            "told nothing", record.slot, record.generation));
     return false;
@@ -132,7 +142,9 @@ bool Core::HandleConfirm(SessionRow row, const Submission& record) {
 
 bool Core::HandleGet(SessionRow row, const Submission& record) {
   CoreSession& session = *sessions_[row];
-  if (record.request == 0 || session.requests.contains(record.request)) {
+  const bool asks_again = session.requests.contains(record.request);
+  if (asks_again && session.kept) return true;
+  if (record.request == 0 || asks_again) {
     Break(row, fmt::format("request number {} is {}", record.request,
                            record.request == 0 ? "no number" : "in use already"));
     return false;

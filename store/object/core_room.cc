@@ -36,6 +36,7 @@ bool Core::HandleLease(SessionRow row, const Submission& record) {
     return true;
   }
   if (session.requests.contains(record.request)) {
+    if (session.kept) return true;  // asked again after the last daemon's death
     Break(row, fmt::format("request number {} is in use already", record.request));
     return false;
   }
@@ -77,9 +78,10 @@ uint32_t Core::LeasesAhead(SessionRow row, uint64_t block_bytes) const {
 bool Core::HandleReserve(SessionRow row, const Submission& record) {
   CoreSession& session = *sessions_[row];
   const uint64_t block_bytes = record.size;
+  const bool asks_again = session.requests.contains(record.request);
+  if (asks_again && session.kept) return true;
   if (block_bytes == 0 || block_bytes > kMaxArenaBytes ||
-      BlockBytes(block_bytes) != block_bytes || record.request == 0 ||
-      session.requests.contains(record.request)) {
+      BlockBytes(block_bytes) != block_bytes || record.request == 0 || asks_again) {
     Break(row, fmt::format("it reserved an id with {} bytes and request number {}",
                            block_bytes, record.request));
     return false;
@@ -124,6 +126,9 @@ std::optional<uint32_t> Core::TakeLease(SessionRow row, uint64_t block_bytes) {
   lease.offset = *offset;
   lease.block_bytes = block_bytes;
   lease.kind = LeaseKind::kLease;
+  lease.maker_pid = session.pid;
+  lease.told_at = kNotTold;
+  lease.reserved_id = ObjectId{};
   lease.session = session.number;
   slots_.Lease(slot);
   infos_[slot] = SlotInfo{};
@@ -183,6 +188,7 @@ uint32_t Core::GrantMany(SessionRow row, uint32_t request, uint64_t block_bytes,
 void Core::GrantReserved(SessionRow row, uint32_t request, const ObjectId& id,
                          uint32_t slot) {
   infos_[slot].reserved = true;
+  leases_[slot].reserved_id = id;
   reserved_[id] = slot;
   reserved_ids_[slot] = id;
   Completion grant{};

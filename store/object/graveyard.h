@@ -6,15 +6,17 @@
 #define PENSTOCK_STORE_OBJECT_GRAVEYARD_H_
 
 #include <cstdint>
-#include <vector>
+#include <span>
 
+#include "store/shm/lease_layout.h"
 #include "store/shm/session_layout.h"
 
 namespace penstock {
 
 class Graveyard {
  public:
-  Graveyard() : graves_(kGraves) {}
+  // `graves`: kGraves words, zeroed, or those of a daemon that died.
+  explicit Graveyard(std::span<uint64_t> graves) : graves_(graves) {}
 
   void Bury(uint64_t hash, AnswerCode cause) {
     graves_[GraveOf(hash)] = (hash & ~kCauseMask) | static_cast<uint64_t>(cause);
@@ -28,14 +30,13 @@ class Graveyard {
   }
 
  private:
-  static constexpr uint64_t kGraves = 1 << 16;
   static constexpr uint64_t kCauseMask = 0xff;
 
   // Both halves: four successive ids of a session share the low one (ObjectId::Hash) and
   // would lie in one grave.
   static uint64_t GraveOf(uint64_t hash) { return (hash ^ (hash >> 32)) % kGraves; }
 
-  std::vector<uint64_t> graves_;
+  std::span<uint64_t> graves_;
 };
 
 }  // namespace penstock

@@ -33,6 +33,10 @@ struct CoreSession {
   RingMemory rings;
 
   bool open = false;
+  // Taken over from a daemon that died. What its client goes on saying of holds and requests
+  // of that time is no breach.
+  bool kept = false;
+  uint64_t replay_until = 0;  // records before this position may have been handled by it
   bool broken = false;      // broke the protocol: revoked, not read any more
   bool asked_for_leases = false;
   bool unpublished = false; // completions written in this turn

@@ -63,6 +63,25 @@ class HashIndex {
     return true;
   }
 
+  bool Contains(uint64_t hash, uint32_t slot) {
+    return FindWord(hash, (hash >> 32 << 32) | (slot + 1)) != nullptr;
+  }
+
+  // Clears every word whose slot and tag are not `valid(slot, tag)`: what a daemon left that
+  // was killed between two stores.
+  template <typename Valid>
+  void EraseUnless(Valid&& valid) {
+    for (uint32_t bucket = 0; bucket <= index_.bucket_mask(); ++bucket) {
+      for (std::atomic<uint64_t>& word : index_.bucket(bucket).words) {
+        const uint64_t value = word.load(std::memory_order_relaxed);
+        if (value == 0) continue;
+        const uint32_t slot = static_cast<uint32_t>(value) - 1;
+        if (slot < index_.capacity() && valid(slot, static_cast<uint32_t>(value >> 32))) continue;
+        word.store(0, std::memory_order_release);
+      }
+    }
+  }
+
   // False when the slot was not there (it is in the overflow table).
   bool Erase(uint64_t hash, uint32_t slot) {
     const uint32_t tag = static_cast<uint32_t>(hash >> 32);

@@ -29,6 +29,10 @@ using ParkedFlag = std::atomic<uint64_t>;  // 0: awake; else the number of the s
 // Thread safety: one thread at a time.
 class Parker {
  public:
+  Parker() = default;
+  // Goes on after another consumer of the same flag: `sleeps` is no number that it used.
+  explicit Parker(uint64_t sleeps) : sleeps_(sleeps) {}
+
   void Park(ParkedFlag& flag) {
     flag.exchange(++sleeps_, std::memory_order_seq_cst);
   }

@@ -27,6 +27,14 @@ class RingProducer {
                const std::atomic<uint64_t>* head)
       : entries_(entries), tail_word_(tail), head_word_(head) {}
 
+  // Goes on where another producer of the same process's side was killed: at the tail that it
+  // had published. False when the consumer's head does not fit to it.
+  bool Resume() {
+    tail_ = tail_word_->load(std::memory_order_acquire);
+    head_ = head_word_->load(std::memory_order_acquire);
+    return tail_ - head_ <= kEntries;
+  }
+
   // Room for at least one entry. A head beyond our tail, or that went back, is no room:
   // the other side broke its ring and harms only itself.
   bool HasRoom() {
@@ -69,6 +77,9 @@ class RingConsumer {
   RingConsumer(const Record* entries, const std::atomic<uint64_t>* tail,
                std::atomic<uint64_t>* head)
       : entries_(entries), tail_word_(tail), head_word_(head) {}
+
+  // Goes on where another consumer was killed: at the head that it had published.
+  void Resume() { head_ = head_word_->load(std::memory_order_acquire); }
 
   // How many entries are published, or nothing when the producer's tail is impossible
   // (it went back, or claims more than the ring holds).

@@ -19,6 +19,7 @@
 //        bitmap words     fetch_or seq_cst; daemon loads seq_cst         SYNC S2
 //        pin.count        fetch_add/fetch_sub seq_cst; daemon loads seq_cst  SYNC S2, S3
 //        pin.epoch        store release; daemon loads relaxed            (a hint for LRU)
+//        use              store release; daemon loads acquire
 //      daemon's segment: the daemon alone; the client maps it read-only.
 //        submission_head  store release; client loads acquire
 //        completion_tail  exchange seq_cst; client loads seq_cst         SYNC S1
@@ -58,7 +59,7 @@ namespace penstock {
 
 inline constexpr uint64_t kClientSegmentMagic = 0x494c434b434e5450;  // "PTNCKCLI"
 inline constexpr uint64_t kDaemonSegmentMagic = 0x4d44414b434e5450;  // "PTNCKADM"
-inline constexpr uint32_t kSessionLayoutVersion = 1;
+inline constexpr uint32_t kSessionLayoutVersion = 2;
 
 inline constexpr uint32_t kSubmissionEntries = 1024;
 inline constexpr uint32_t kCompletionEntries = 1024;
@@ -152,7 +153,8 @@ struct alignas(64) Completion {
 
   CompletionOp op;
   AnswerCode code;
-  uint8_t count;       // leases in a grant; for an event 1 = sealed, 2 = deleted, 3 = evicted
+  uint8_t count;       // leases in a grant; for an event 1 = sealed, 2 = deleted, 3 = evicted;
+                       // for an object: IndexHeader::restarts (SYNC S4)
   uint8_t for_reserved_id;  // of a grant: 1 = the lease is bound to the id asked for
   uint32_t request;
   struct Grant {
@@ -183,6 +185,13 @@ struct Pin {
 static_assert(sizeof(Pin) == 8 && std::atomic<uint32_t>::is_always_lock_free);
 inline constexpr uint32_t kPinsPerPage = 4096 / sizeof(Pin);
 
+// How far a client is with its session: what a daemon's successor has to know of it.
+enum SessionUse : uint32_t {
+  kNotYetUsed = 0,  // the welcome may not have reached it
+  kInUse = 1,
+  kClosed = 2,      // it said good-bye
+};
+
 struct ClientHeader {
   uint64_t magic;
   uint32_t layout_version;
@@ -190,11 +199,13 @@ struct ClientHeader {
   alignas(64) std::atomic<uint64_t> submission_tail;
   alignas(64) std::atomic<uint64_t> completion_head;
   alignas(64) std::atomic<uint64_t> parked;  // number of the sleep, 0: awake
+  alignas(64) std::atomic<uint32_t> use;     // SessionUse
 };
 static_assert(offsetof(ClientHeader, submission_tail) == 64);
 static_assert(offsetof(ClientHeader, completion_head) == 128);
 static_assert(offsetof(ClientHeader, parked) == 192);
-static_assert(sizeof(ClientHeader) == 256);
+static_assert(offsetof(ClientHeader, use) == 256);
+static_assert(sizeof(ClientHeader) == 320);
 
 struct DaemonHeader {
   uint64_t magic;

@@ -10,6 +10,7 @@
 //    mapped read-only by clients.
 //      header.parked   exchange seq_cst, clients load seq_cst         SYNC S1
 //      header.epoch    store relaxed, clients load relaxed            (a hint for LRU)
+//      header.restarts exchange seq_cst, clients load seq_cst after their pin    SYNC S4
 //      slot.state      exchange/store seq_cst, clients load seq_cst   SYNC S2, S3
 //      slot.<others>   plain stores before the state becomes sealed; read only by those
 //                      whose pin the daemon has seen or will see      SYNC S2
@@ -24,7 +25,8 @@
 //      sealed -> deleted     deleted by a client; freed when the last pin goes
 //      deleted -> free                                                  generation + 1
 //    `wanted` is a flag beside `sealed`: the daemon waits for its last pin or hold.
-// 4. SYNC POINTS: S1 parking (parking.h), S2 pin/evict and S3 last release (pin_row.h).
+// 4. SYNC POINTS: S1 parking (parking.h), S2 pin/evict and S3 last release (pin_row.h),
+//    S4 hold (Session::TakeHeld and Core::Recover).
 // 5. INVARIANTS
 //      a. A slot's generation never decreases and never repeats (SlotTable::Free).
 //      b. Fields other than the state change only while the state is free or leased
@@ -32,8 +34,8 @@
 //      c. A bucket word names a slot whose id hashes to that bucket, or is zero
 //         (HashIndex::Insert).
 // 6. CRASH SAFETY: a daemon killed between two stores leaves each slot in one of the
-//    states above; bucket words can be rebuilt from sealed slots. Until the daemon keeps
-//    its store across a restart, a new daemon starts with a new index:
+//    states above; its successor brings each to one of them and repairs the bucket words
+//    (Core::Recover): tests/unit/object/core_recover_test.cc,
 //    tests/integration/daemon_death_test.cc.
 // 7. TRUST: written by the daemon, so a client trusts it. A client can never write it: its
 //    descriptor is read-only.
@@ -55,7 +57,7 @@
 namespace penstock {
 
 inline constexpr uint64_t kIndexMagic = 0x5844494b434e5450;  // "PTNCKIDX"
-inline constexpr uint32_t kIndexLayoutVersion = 1;
+inline constexpr uint32_t kIndexLayoutVersion = 2;
 
 enum class SlotState : uint64_t {
   kFree = 0,
@@ -114,7 +116,8 @@ struct IndexHeader {
   alignas(64) std::atomic<uint64_t> parked;  // SYNC S1: number of the daemon's sleep
   uint64_t reserved_b[7];                    // keeps `parked` alone in its line
   alignas(64) std::atomic<uint32_t> epoch;   // counts turns that sealed evictable objects
-  uint32_t reserved_c[15];
+  std::atomic<uint32_t> restarts;            // of the daemon, in this store
+  uint32_t reserved_c[14];
 };
 static_assert(offsetof(IndexHeader, parked) == 64);
 static_assert(offsetof(IndexHeader, epoch) == 128);

@@ -75,6 +75,11 @@ class SlotTable {
     Set(slot, SlotState::kEvicting, SlotState::kSealed, std::memory_order_release);
   }
 
+  // sealed and wanted -> sealed: nobody waits any more.
+  void ForgetWanted(uint32_t slot) {
+    Set(slot, SlotState::kSealed, SlotState::kSealed, std::memory_order_release);
+  }
+
   // any -> free, generation + 1: whoever still holds the old generation is too late.
   void Free(uint32_t slot) {
     const uint64_t next = (Generation(slot) + 1) & kSlotGenerationMask;

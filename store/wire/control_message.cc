@@ -41,6 +41,11 @@ std::string GoodbyeMessage() {
   return Finish(builder, wire::Body_Goodbye, wire::CreateGoodbye(builder));
 }
 
+std::string RestartedMessage(uint32_t restarts) {
+  flatbuffers::FlatBufferBuilder builder;
+  return Finish(builder, wire::Body_Restarted, wire::CreateRestarted(builder, restarts));
+}
+
 std::string ReturnLeasesMessage() {
   flatbuffers::FlatBufferBuilder builder;
   return Finish(builder, wire::Body_ReturnLeases, wire::CreateReturnLeases(builder));

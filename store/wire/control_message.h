@@ -32,6 +32,7 @@ std::string HelloMessage(wire::Role role, uint32_t index_layout, uint32_t sessio
 std::string WelcomeMessage(const WelcomeFacts& facts);
 std::string RefusedMessage(const absl::Status& why);
 std::string GoodbyeMessage();
+std::string RestartedMessage(uint32_t restarts);
 std::string ReturnLeasesMessage();
 std::string StatusRequestMessage();
 std::string StatusReplyMessage(const StatusFacts& facts);

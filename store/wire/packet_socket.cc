@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -19,6 +20,7 @@ namespace {
 
 // A daemon that is starting, or that the host is slow to run, gets this long to answer.
 constexpr int kAnswerPatience_ms = 10'000;
+constexpr int kMostAttempts = 20;
 
 absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address{};
@@ -146,6 +148,21 @@ absl::StatusOr<Packet> AskDaemon(int fd, std::span<const std::string> packets) {
     PENSTOCK_RETURN_IF_ERROR(sent);
   }
   return ReceivePacketWithin(fd, kAnswerPatience_ms);
+}
+
+absl::StatusOr<Conversation> ConnectAndAsk(const std::string& path,
+                                           std::span<const std::string> packets) {
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+    PENSTOCK_ASSIGN_OR_RETURN(UniqueFd socket, ConnectTo(path));
+    absl::StatusOr<Packet> answer = AskDaemon(socket.get(), packets);
+    if (!answer.ok() && !absl::IsUnavailable(answer.status())) return answer.status();
+    if (answer.ok() && !answer->bytes.empty()) {
+      return Conversation{std::move(socket), *std::move(answer)};
+    }
+  }
+  return absl::UnavailableError(
+      fmt::format("the daemon at {} closed the connection {} times: look at its log", path,
+                  kMostAttempts));
 }
 
 }  // namespace penstock

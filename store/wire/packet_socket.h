@@ -15,7 +15,7 @@
 
 namespace penstock {
 
-inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr uint32_t kProtocolVersion = 2;
 inline constexpr size_t kMaxPacketBytes = 64 * 1024;
 inline constexpr size_t kMaxPacketFds = 16;
 
@@ -53,6 +53,15 @@ absl::StatusOr<Packet> ReceivePacketWithin(int fd, int timeout_ms);
 // A client's first words: sends `packets` and waits for the answer. A daemon that refuses
 // may have closed before it read them all; its answer is what the caller gets.
 absl::StatusOr<Packet> AskDaemon(int fd, std::span<const std::string> packets);
+
+// Connects to the daemon at `path` and asks. One that dies before it has answered leaves its
+// place to the next; that one is asked then.
+struct Conversation {
+  UniqueFd socket;
+  Packet answer;
+};
+absl::StatusOr<Conversation> ConnectAndAsk(const std::string& path,
+                                           std::span<const std::string> packets);
 
 }  // namespace penstock
 

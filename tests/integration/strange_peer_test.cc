@@ -22,17 +22,19 @@ namespace {
 
 using absl::StatusCode;
 
-// Answers the first packet of its one caller with what `answer` does, then closes.
+// Answers the first packet of each of its callers with what `answer` does, then closes.
 class Stranger {
  public:
-  explicit Stranger(std::function<void(int fd)> answer)
+  explicit Stranger(std::function<void(int fd)> answer, int callers = 1)
       : listener_(Must(ListenAt(SocketPath(dir_.path())))),
-        thread_([this, answer = std::move(answer)] {
-          pollfd item{listener_.get(), POLLIN, 0};
-          if (poll(&item, 1, 20'000) != 1) return;
-          const UniqueFd caller(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-          const auto ignored = ReceivePacketWithin(caller.get(), 20'000);
-          answer(caller.get());
+        thread_([this, callers, answer = std::move(answer)] {
+          for (int i = 0; i < callers; ++i) {
+            pollfd item{listener_.get(), POLLIN, 0};
+            if (poll(&item, 1, 20'000) != 1) return;
+            const UniqueFd caller(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+            const auto ignored = ReceivePacketWithin(caller.get(), 20'000);
+            answer(caller.get());
+          }
         }) {}
   ~Stranger() { thread_.join(); }
 
@@ -62,10 +64,13 @@ TEST(StrangePeer, AMessageOutOfPlaceIsRefused) {
   EXPECT_TRUE(Says(Stranger(say).Ask(), StatusCode::kInvalidArgument, "no status"));
 }
 
-TEST(StrangePeer, AClosedConnectionIsReported) {
+// Tried a few times: the daemon may be one that died, and the next one is there at once.
+TEST(StrangePeer, AClosedConnectionIsReportedWhenItHappensTimeAndAgain) {
   const auto say = [](int) {};
-  EXPECT_TRUE(Says(Stranger(say).Connect(), StatusCode::kUnavailable, "try again"));
-  EXPECT_TRUE(Says(Stranger(say).Ask(), StatusCode::kUnavailable, "try again"));
+  EXPECT_TRUE(
+      Says(Stranger(say, 20).Connect(), StatusCode::kUnavailable, "closed the connection 20"));
+  EXPECT_TRUE(
+      Says(Stranger(say, 20).Ask(), StatusCode::kUnavailable, "closed the connection 20"));
 }
 
 TEST(StrangePeer, ARefusalIsReadEvenWhenWordsOfOursStayUnread) {

@@ -186,10 +186,13 @@ void FakeClient::Confirm(const Completion& object) {
 
 FakeStore::FakeStore(const FakeStoreOptions& options)
     : index_memory_(IndexGeometry::For(options.slots).total_bytes),
-      arena_(options.arena_bytes), leases_(options.slots),
+      arena_(options.arena_bytes), lease_memory_(LeaseGeometry::TotalBytes(options.slots)),
       index_(IndexSegment::Format(index_memory_.data(), IndexGeometry::For(options.slots),
                                   options.arena_bytes, kIncarnation)),
-      core_(std::make_unique<Core>(index_, leases_.data(), options.limits, &host_)) {
+      leases_(LeaseSegment::Format(lease_memory_.data(), options.slots, options.arena_bytes,
+                                   kIncarnation)),
+      limits_(options.limits),
+      core_(std::make_unique<Core>(index_, leases_, limits_, &host_)) {
   if (options.populated) {
     core_->AddExtent(0, options.arena_bytes);
     core_->FinishPopulation();
@@ -214,7 +217,25 @@ FakeClient& FakeStore::Open(int32_t pid) {
   return *clients_.back();
 }
 
+RecoveryReport FakeStore::Restart() {
+  core_ = std::make_unique<Core>(index_, leases_, limits_, &host_);
+  std::vector<KeptSession> kept;
+  std::vector<FakeClient*> open;
+  for (const auto& client : clients_) {
+    if (!client->open()) continue;
+    kept.push_back({client->segments(), client->number(), client->pid()});
+    open.push_back(client.get());
+  }
+  std::vector<SessionRow> rows;
+  const RecoveryReport report = core_->Recover(kept, rows);
+  for (size_t i = 0; i < rows.size(); ++i) open[i]->set_row(rows[i]);
+  core_->FinishPopulation();
+  core_->CheckInvariants();
+  return report;
+}
+
 void FakeStore::Close(FakeClient& client) {
+  client.set_closed();
   core_->CloseSession(client.row());
   core_->CheckInvariants();
 }

@@ -67,6 +67,8 @@ class FakeClient {
   int32_t pid() const { return pid_; }
   SessionRow row() const { return row_; }
   void set_row(SessionRow row) { row_ = row; }
+  bool open() const { return open_; }
+  void set_closed() { open_ = false; }
   const SessionSegments& segments() const { return segments_; }
   // An id that this session may seal under without asking.
   ObjectId NextId() { return {incarnation_, number_, next_sequence_++}; }
@@ -108,6 +110,7 @@ class FakeClient {
   const uint64_t incarnation_;
   const int32_t pid_;
   SessionRow row_ = 0;
+  bool open_ = true;
   ZeroedMemory client_memory_;
   ZeroedMemory daemon_memory_;
   SessionSegments segments_;
@@ -149,7 +152,7 @@ class FakeStore {
   Core& core() { return *core_; }
   FakeHost& host() { return host_; }
   IndexSegment index() const { return index_; }
-  const LeaseEntry& lease_entry(uint32_t slot) const { return leases_[slot]; }
+  LeaseEntry& lease_entry(uint32_t slot) const { return leases_[slot]; }
   std::span<std::byte> Bytes(uint64_t offset, uint64_t bytes) {
     return {arena_.data() + offset, bytes};
   }
@@ -159,6 +162,9 @@ class FakeStore {
   // Clients live as long as the store, also after Close.
   FakeClient& Open(int32_t pid = 4711);
   void Close(FakeClient& client);
+  // The core is gone from one store to the next, as by SIGKILL, and another takes the store
+  // and the sessions over.
+  RecoveryReport Restart();
   // One turn of the core, then all its invariants.
   bool Turn();
 
@@ -174,8 +180,10 @@ class FakeStore {
  private:
   ZeroedMemory index_memory_;
   ZeroedMemory arena_;
-  std::vector<LeaseEntry> leases_;
+  ZeroedMemory lease_memory_;
   IndexSegment index_;
+  LeaseSegment leases_;
+  CoreLimits limits_;
   FakeHost host_;
   std::unique_ptr<Core> core_;
   std::vector<std::unique_ptr<FakeClient>> clients_;

@@ -2,7 +2,9 @@
 #include "tests/support/test_daemon.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 
 #include "absl/time/clock.h"
 #include "store/base/store_directory.h"
+#include "store/base/unique_fd.h"
 
 namespace penstock::testing {
 namespace {
@@ -122,9 +125,13 @@ void TestDaemon::KillKeeper() {
 
 void TestDaemon::KillBoth() {
   const pid_t daemon = daemon_pid();
+  const UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, daemon, 0)));
   kill(keeper_pid_, SIGSTOP);  // or it would start another daemon
   kill(daemon, SIGKILL);
   KillKeeper();
+  // It holds the directory's lock until its last thread is gone.
+  pollfd item{pidfd.get(), POLLIN, 0};
+  if (poll(&item, 1, 20'000) != 1) Fail("the daemon outlives SIGKILL");
 }
 
 int TestDaemon::WaitForKeeper() {

@@ -11,6 +11,7 @@
 #include "store/shm/mapping.h"
 #include "store/shm/memory_file.h"
 #include "store/shm/session_segment.h"
+#include "tools/penstockd/kept_store.h"
 
 namespace penstock {
 
@@ -19,6 +20,7 @@ struct Connection {
   UniqueFd pidfd;
   int32_t pid = 0;
   uint32_t uid = 0;
+  uint64_t number = 0;  // of the session
 
   // A client's, after its Hello.
   std::optional<SessionRow> row;
@@ -32,12 +34,23 @@ struct Connection {
 
   // Makes and formats the segments and doorbells of a session.
   absl::Status MakeSession(uint32_t capacity, uint64_t number);
+  // The session of a daemon that died, as the keeper kept it.
+  static absl::StatusOr<Connection> Keep(KeptConnection kept, uint32_t capacity);
   SessionSegments segments(uint32_t capacity) const {
     return SessionSegments::At(client_mapping.data(), daemon_mapping.data(), capacity);
   }
 
   // Takes over an accepted socket and asks the kernel who is behind it.
   static absl::StatusOr<Connection> Accept(UniqueFd socket);
+
+  // What the keeper is to hold of the session.
+  SessionDescriptors descriptors() const {
+    return {number, pid, uid, socket.get(), pidfd.get(), client_file.fd(), daemon_file.fd(),
+            daemon_doorbell.get(), client_doorbell.get()};
+  }
+
+ private:
+  absl::Status MapSession(uint32_t capacity);
 };
 
 }  // namespace penstock

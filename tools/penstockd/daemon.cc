@@ -1,7 +1,6 @@
 // The daemon's process.
 #include "tools/penstockd/daemon.h"
 
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,14 +14,6 @@
 
 namespace penstock {
 namespace {
-
-// A session needs seven descriptors: take what the host allows.
-void RaiseDescriptorLimit() {
-  rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 // Keeps a keeper: when it dies, the daemon starts another.
 class KeeperWatch {
@@ -40,7 +31,7 @@ class KeeperWatch {
     // This one child only: how a worker ended is the node service's to hear.
     siginfo_t ignored{};
     waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &ignored, WEXITED | WNOHANG);
-    auto started = StartSuccessorKeeper(*kept_, argv_);
+    auto started = StartKeeper();
     if (!started.ok()) {
       spdlog::error("the keeper died and no other can be started: {}",
                     started.status().ToString());
@@ -51,6 +42,15 @@ class KeeperWatch {
     if (const absl::Status status = Begin(); !status.ok()) {
       spdlog::error("{}", status.ToString());
     }
+  }
+
+  // The new one is told all that there is to keep.
+  absl::StatusOr<UniqueFd> StartKeeper() {
+    PENSTOCK_ASSIGN_OR_RETURN(ChannelEnds channel, MakeKeeperChannel());
+    PENSTOCK_ASSIGN_OR_RETURN(UniqueFd pidfd,
+                              StartSuccessorKeeper(*kept_, channel.keeper.get(), argv_));
+    PENSTOCK_RETURN_IF_ERROR(server_->ChangeKeeper(KeeperChannel(std::move(channel.daemon))));
+    return pidfd;
   }
 
   Server* const server_;
@@ -69,7 +69,8 @@ int RunDaemon(const DaemonOptions& options, KeptDescriptors& kept, UniqueFd keep
     spdlog::error("{}", signals.status().ToString());
     return 1;
   }
-  auto server = Server::Make(options, kept.listener.get(), signals->get());
+  auto server = Server::Make(options, kept.listener.get(), signals->get(),
+                             KeeperChannel(std::move(kept.channel)), std::move(kept.store));
   if (!server.ok()) {
     spdlog::error("{}", std::string(server.status().message()));
     return 1;

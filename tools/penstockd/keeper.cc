@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -26,10 +27,12 @@
 namespace penstock {
 namespace {
 
-// Set for a successor: "daemon_pidfd,lock,listener,ended_read,ended_write".
+// Set for a successor: "daemon_pidfd,lock,listener,ended_read,ended_write,channel".
 constexpr const char* kSuccessorVariable = "PENSTOCK_KEEPER_DESCRIPTORS";
 constexpr int kMostQuickDeaths = 5;
 constexpr int64_t kQuickDeath_ms = 1000;
+// One that served, and died of itself soon: started again, but not as fast as it can die.
+constexpr int kMostPause_ms = 2000;
 constexpr int kEndPatience_ms = 10000;
 
 int64_t NowMs() {
@@ -53,22 +56,33 @@ void CleanUp(const DaemonOptions& options) {
 absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptors& kept,
                                     char** argv) {
   PENSTOCK_ASSIGN_OR_RETURN(UniqueFd own_pidfd, OpenPidfd(getpid()));
+  PENSTOCK_ASSIGN_OR_RETURN(ChannelEnds channel, MakeKeeperChannel());
+  kept.store.serving = false;
   const pid_t pid = fork();
   if (pid < 0) return ErrnoStatus(errno, "fork");
   if (pid == 0) {
+    channel.keeper.reset();
+    kept.channel = std::move(channel.daemon);
     prctl(PR_SET_NAME, "penstock-daemon");
     // exit and not _exit: sanitizers and logs want their last word.
     exit(RunDaemon(options, kept, std::move(own_pidfd), argv));
   }
+  kept.channel = std::move(channel.keeper);
   return OpenPidfd(pid);
 }
 
 // Watches one daemon until it has ended. Nothing: it died. A number: exit with it.
-std::optional<int> WatchDaemon(const DaemonOptions& options, const KeptDescriptors& kept,
+std::optional<int> WatchDaemon(const DaemonOptions& options, KeptDescriptors& kept,
                                int daemon_pidfd, int signal_fd) {
-  std::array<pollfd, 2> items{pollfd{daemon_pidfd, POLLIN, 0}, pollfd{signal_fd, POLLIN, 0}};
-  while (poll(items.data(), items.size(), -1) < 0 && errno == EINTR) {
-  }
+  std::array<pollfd, 3> items{pollfd{daemon_pidfd, POLLIN, 0}, pollfd{signal_fd, POLLIN, 0},
+                              pollfd{kept.channel.get(), POLLIN, 0}};
+  do {
+    if (poll(items.data(), items.size(), -1) < 0) continue;
+    if (items[2].revents != 0 && !TakeKeeperMessages(kept.channel.get(), kept.store)) {
+      items[2].fd = -1;  // its end is closed: it is about to end
+    }
+  } while (items[0].revents == 0 && items[1].revents == 0);
+  TakeKeeperMessages(kept.channel.get(), kept.store);  // its last words
   if (items[1].revents != 0) {
     SendSignal(daemon_pidfd, SIGTERM);
     if (!WaitForEnd(daemon_pidfd, kEndPatience_ms)) {
@@ -89,6 +103,7 @@ std::optional<int> WatchDaemon(const DaemonOptions& options, const KeptDescripto
 
 int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pidfd,
          char** argv) {
+  RaiseDescriptorLimit();
   const auto signals = CatchEndSignals();
   if (!signals.ok()) {
     spdlog::error("{}", signals.status().ToString());
@@ -112,21 +127,28 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
     daemon_pidfd.reset();
     int wait_status = 0;
     const pid_t child = waitpid(-1, &wait_status, WNOHANG);
-    if (child > 0 && WIFEXITED(wait_status) && NowMs() - started_ms < kQuickDeath_ms) {
+    const bool quick = NowMs() - started_ms < kQuickDeath_ms;
+    if (child > 0 && WIFEXITED(wait_status) && !kept.store.serving) {
       // It said why itself, and would say it again.
       CleanUp(options);
       return WEXITSTATUS(wait_status);
     }
-    quick_deaths = NowMs() - started_ms < kQuickDeath_ms ? quick_deaths + 1 : 0;
-    if (quick_deaths >= kMostQuickDeaths) {
-      spdlog::error("the daemon died {} times within a second of its start: giving up",
-                    quick_deaths);
+    quick_deaths = quick ? quick_deaths + 1 : 0;
+    if (quick_deaths >= kMostQuickDeaths && !kept.store.serving) {
+      spdlog::error("the daemon died {} times within a second of its start, without having "
+                    "served: giving up", quick_deaths);
       CleanUp(options);
       return 1;
     }
-    spdlog::warn("the daemon died{}: starting it again with an empty store",
-                 child > 0 && WIFSIGNALED(wait_status)
-                     ? fmt::format(" by signal {}", WTERMSIG(wait_status)) : "");
+    const int signal = child > 0 && WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+    spdlog::warn("the daemon died{}: starting it again{}",
+                 signal != 0 ? fmt::format(" by signal {}", signal) : "",
+                 kept.store.has_store()
+                     ? fmt::format(" with its store and {} sessions", kept.store.sessions.size())
+                     : "");
+    if (quick_deaths >= kMostQuickDeaths && signal != SIGKILL) {
+      poll(nullptr, 0, std::min(100 * quick_deaths, kMostPause_ms));
+    }
   }
 }
 
@@ -152,9 +174,10 @@ int RunKeeper(const DaemonOptions& options, KeptDescriptors kept, char** argv) {
 bool IsSuccessorKeeper() { return getenv(kSuccessorVariable) != nullptr; }
 
 int RunSuccessorKeeper(const DaemonOptions& options, char** argv) {
-  int fds[5];
+  int fds[6];
   const char* const text = getenv(kSuccessorVariable);
-  if (sscanf(text, "%d,%d,%d,%d,%d", &fds[0], &fds[1], &fds[2], &fds[3], &fds[4]) != 5) {
+  if (sscanf(text, "%d,%d,%d,%d,%d,%d", &fds[0], &fds[1], &fds[2], &fds[3], &fds[4],
+             &fds[5]) != 6) {
     spdlog::error("{} is not what a daemon passes to its keeper", kSuccessorVariable);
     return 2;
   }
@@ -166,16 +189,20 @@ int RunSuccessorKeeper(const DaemonOptions& options, char** argv) {
   kept.listener = UniqueFd(fds[2]);
   kept.ended_read = UniqueFd(fds[3]);
   kept.ended_write = UniqueFd(fds[4]);
+  kept.channel = UniqueFd(fds[5]);
+  kept.store.serving = true;
   WriteLockHolder(kept.lock.get(), getpid());
   return Keep(options, std::move(kept), std::move(daemon_pidfd), argv);
 }
 
-absl::StatusOr<UniqueFd> StartSuccessorKeeper(const KeptDescriptors& kept, char** argv) {
+absl::StatusOr<UniqueFd> StartSuccessorKeeper(const KeptDescriptors& kept, int channel,
+                                              char** argv) {
   PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd own_pidfd, OpenPidfd(getpid()));
   // Everything the child needs is made before the fork: this process has threads.
   const std::string variable =
-      fmt::format("{}={},{},{},{},{}", kSuccessorVariable, own_pidfd.get(), kept.lock.get(),
-                  kept.listener.get(), kept.ended_read.get(), kept.ended_write.get());
+      fmt::format("{}={},{},{},{},{},{}", kSuccessorVariable, own_pidfd.get(),
+                  kept.lock.get(), kept.listener.get(), kept.ended_read.get(),
+                  kept.ended_write.get(), channel);
   std::vector<char*> environment;
   for (char** item = environ; *item != nullptr; ++item) environment.push_back(*item);
   environment.push_back(const_cast<char*>(variable.c_str()));
@@ -184,7 +211,7 @@ absl::StatusOr<UniqueFd> StartSuccessorKeeper(const KeptDescriptors& kept, char*
   if (pid < 0) return ErrnoStatus(errno, "fork");
   if (pid == 0) {
     for (const int fd : {own_pidfd.get(), kept.lock.get(), kept.listener.get(),
-                         kept.ended_read.get(), kept.ended_write.get()}) {
+                         kept.ended_read.get(), kept.ended_write.get(), channel}) {
       fcntl(fd, F_SETFD, 0);
     }
     sigset_t none;

@@ -1,5 +1,6 @@
-// Keeper: the small process that outlives the daemon. It holds the listening socket and
-// the directory's lock, starts the daemon, and starts it again when it dies.
+// Keeper: the small process that outlives the daemon. It holds the listening socket, the
+// directory's lock and the store itself (KeptStore), starts the daemon, and starts it again
+// when it dies.
 //
 // Two ways in: `penstockd` starts as keeper and forks the daemon; a daemon whose keeper
 // died executes a new keeper and hands it the descriptors.
@@ -10,11 +11,13 @@
 
 #include "absl/status/statusor.h"
 #include "store/base/unique_fd.h"
+#include "tools/penstockd/kept_store.h"
 #include "tools/penstockd/options.h"
 
 namespace penstock {
 
-// What both processes hold.
+// What both processes hold. `store` is the keeper's; a daemon that is forked after another
+// has died finds it filled.
 struct KeptDescriptors {
   UniqueFd lock;
   UniqueFd listener;
@@ -22,6 +25,8 @@ struct KeptDescriptors {
   // it to tell that end from a death. (A wait status would reach a parent only.)
   UniqueFd ended_read;
   UniqueFd ended_write;
+  UniqueFd channel;  // this process's end of the KeeperChannel
+  KeptStore store;
 };
 
 // Locks the directory, removes a stale socket, listens.
@@ -34,9 +39,10 @@ int RunKeeper(const DaemonOptions& options, KeptDescriptors kept, char** argv);
 // The same for a daemon that lives already: this process was executed by it.
 int RunSuccessorKeeper(const DaemonOptions& options, char** argv);
 
-// Daemon: executes a new keeper for itself. `argv` is the daemon's own. The result is the
-// new keeper's pidfd.
-absl::StatusOr<UniqueFd> StartSuccessorKeeper(const KeptDescriptors& kept, char** argv);
+// Daemon: executes a new keeper for itself. `argv` is the daemon's own, `channel` the new
+// keeper's end. The result is the new keeper's pidfd.
+absl::StatusOr<UniqueFd> StartSuccessorKeeper(const KeptDescriptors& kept, int channel,
+                                              char** argv);
 
 // Whether this process was executed by StartSuccessorKeeper.
 bool IsSuccessorKeeper();

@@ -25,9 +25,9 @@ constexpr unsigned kMostThreads = 4;
 }  // namespace
 
 Populator::Populator(PopulatorTarget arena, PopulatorTarget index, bool collapse,
-                     bool pages_are_huge, int notify_fd)
+                     bool pages_are_huge, int notify_fd, std::vector<ExtentEntry> ready)
     : arena_(arena), index_(index), collapse_(collapse), pages_are_huge_(pages_are_huge),
-      notify_fd_(notify_fd) {}
+      notify_fd_(notify_fd), ready_before_(std::move(ready)) {}
 
 Populator::~Populator() {
   stop_.store(true, std::memory_order_relaxed);
@@ -100,6 +100,13 @@ bool Populator::Collapse(const PopulatorTarget& target, uint64_t offset) {
   return false;
 }
 
+// Steps are the same in every daemon, so one is ready as a whole or not at all.
+bool Populator::WasReady(uint64_t offset) const {
+  return std::any_of(ready_before_.begin(), ready_before_.end(), [&](const ExtentEntry& e) {
+    return offset >= e.offset && offset < e.offset + e.bytes;
+  });
+}
+
 // False when there is nothing left to do.
 bool Populator::PopulateNextStep() {
   uint64_t offset, step;
@@ -119,7 +126,7 @@ bool Populator::PopulateNextStep() {
       out_of_memory_ = true;
       return false;
     }
-    ready_.emplace_back(offset, step);
+    if (!WasReady(offset)) ready_.emplace_back(offset, step);
     progress_.populated_bytes += step;
     progress_.huge_bytes += huge;
   }

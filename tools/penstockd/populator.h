@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "store/shm/lease_layout.h"
 #include "store/shm/mapping.h"
 #include "store/shm/memory_file.h"
 
@@ -38,9 +39,10 @@ struct PopulatorProgress {
 class Populator {
  public:
   // `notify_fd`: an eventfd rung whenever TakeReady has something new. `collapse` false
-  // leaves the pages as they are (4 KiB, or hugetlb).
+  // leaves the pages as they are (4 KiB, or hugetlb). `ready`: what a daemon that died had
+  // populated; it is not handed out again.
   Populator(PopulatorTarget arena, PopulatorTarget index, bool collapse,
-            bool pages_are_huge, int notify_fd);
+            bool pages_are_huge, int notify_fd, std::vector<ExtentEntry> ready = {});
   ~Populator();  // Stops within a step.
   Populator(const Populator&) = delete;
   Populator& operator=(const Populator&) = delete;
@@ -55,6 +57,7 @@ class Populator {
   void Run();
   void PopulateArena();
   void PopulateIndex();
+  bool WasReady(uint64_t offset) const;
   bool PopulateNextStep();
   bool Populate(const PopulatorTarget& target, uint64_t offset, uint64_t bytes);
   bool Fill(const PopulatorTarget& target, uint64_t offset, uint64_t bytes, uint64_t& huge);
@@ -68,6 +71,7 @@ class Populator {
   std::atomic<bool> collapse_;
   const bool pages_are_huge_;
   const int notify_fd_;
+  const std::vector<ExtentEntry> ready_before_;
   std::atomic<bool> stop_{false};
   std::condition_variable wake_;
   std::thread thread_;

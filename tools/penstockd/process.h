@@ -13,6 +13,8 @@ namespace penstock {
 // arrives; ignores SIGPIPE.
 absl::StatusOr<UniqueFd> CatchEndSignals();
 absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid);
+// A session needs seven descriptors: takes what the host allows.
+void RaiseDescriptorLimit();
 void SendSignal(int pidfd, int signal);
 // True when the process is gone within `timeout_ms` (negative: waits for ever).
 bool WaitForEnd(int pidfd, int timeout_ms);

@@ -50,20 +50,33 @@ Server::~Server() {
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Make(const DaemonOptions& options,
-                                                     int listen_fd, int stop_fd) {
+                                                     int listen_fd, int stop_fd,
+                                                     KeeperChannel keeper, KeptStore kept) {
   std::unique_ptr<Server> server(new Server(options));
-  PENSTOCK_RETURN_IF_ERROR(server->Init(listen_fd, stop_fd));
+  server->keeper_ = std::move(keeper);
+  PENSTOCK_RETURN_IF_ERROR(server->Init(listen_fd, stop_fd, std::move(kept)));
+  server->keeper_.SendServing();
   return server;
 }
 
-absl::Status Server::Init(int listen_fd, int stop_fd) {
+absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
   listen_fd_ = listen_fd;
-  PENSTOCK_ASSIGN_OR_RETURN(memory_, StoreMemory::Make(options_, NewIncarnation()));
+  const bool recovers = kept.has_store();
+  if (recovers) {
+    PENSTOCK_ASSIGN_OR_RETURN(memory_,
+                              StoreMemory::Attach(std::move(kept.arena), std::move(kept.index),
+                                                  std::move(kept.leases)));
+  } else {
+    PENSTOCK_ASSIGN_OR_RETURN(memory_, StoreMemory::Make(options_, NewIncarnation()));
+    PENSTOCK_RETURN_IF_ERROR(keeper_.SendStore(
+        memory_.arena_file.fd(), memory_.index_file.fd(), memory_.lease_file.fd()));
+  }
   CoreLimits limits;
   limits.max_sessions = options_.max_sessions;
-  core_ = std::make_unique<Core>(memory_.index, memory_.lease_table(), limits, this);
+  core_ = std::make_unique<Core>(memory_.index, memory_.lease_table, limits, this);
   PENSTOCK_ASSIGN_OR_RETURN(Reactor reactor, Reactor::Create());
   reactor_ = std::make_unique<Reactor>(std::move(reactor));
+  if (recovers) PENSTOCK_RETURN_IF_ERROR(Recover(std::move(kept.sessions)));
   PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(listen_fd_, [this] { OnConnect(); }));
   PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(stop_fd, [this] { stopping_ = true; }));
   NodeOptions node;
@@ -80,7 +93,9 @@ absl::Status Server::Init(int listen_fd, int stop_fd) {
       PopulatorTarget{&memory_.arena_file, &memory_.arena},
       PopulatorTarget{&memory_.index_file, &memory_.index_mapping},
       options_.huge_pages != HugePages::kOff, memory_.arena_is_hugetlb,
-      populated_doorbell_.get());
+      populated_doorbell_.get(),
+      std::vector<ExtentEntry>(memory_.lease_table.extents().begin(),
+                               memory_.lease_table.extents().end()));
   populator_->Start();
   return absl::OkStatus();
 }
@@ -166,6 +181,7 @@ StatusFacts Server::Status() const {
   StatusFacts facts;
   facts.counters = {
       {"daemon_pid", static_cast<uint64_t>(getpid())},
+      {"restarts", memory_.index.header().restarts.load(std::memory_order_relaxed)},
       {"arena_bytes", stats.arena_bytes},
       {"populated_bytes", progress.populated_bytes},
       {"huge_bytes", progress.huge_bytes},

@@ -3,6 +3,7 @@
 #define PENSTOCK_TOOLS_PENSTOCKD_SERVER_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,13 +26,18 @@ namespace penstock {
 class Server : public CoreHost, public NodeStore {
  public:
   // `listen_fd` stays the caller's. `stop_fd` becomes readable when the server should end.
+  // A store in `kept` is taken over from a daemon that died, an empty one is filled.
   static absl::StatusOr<std::unique_ptr<Server>> Make(const DaemonOptions& options,
-                                                      int listen_fd, int stop_fd);
+                                                      int listen_fd, int stop_fd,
+                                                      KeeperChannel keeper, KeptStore kept);
   ~Server() override;
 
   // Calls `on_ready` when `fd` is readable (the keeper's pidfd).
   absl::Status Watch(int fd, Reactor::Callback on_ready);
   void Unwatch(int fd) { reactor_->Remove(fd); }
+
+  // The keeper died; another one, behind `keeper`, is to hold everything.
+  absl::Status ChangeKeeper(KeeperChannel keeper);
 
   // Serves until `stop_fd` is readable, then tells the clients and returns.
   void Run();
@@ -53,7 +59,12 @@ class Server : public CoreHost, public NodeStore {
     core_->DropObjectsOf(sessions);
   }
 
-  absl::Status Init(int listen_fd, int stop_fd);
+  absl::Status Init(int listen_fd, int stop_fd, KeptStore kept);
+  absl::Status Recover(std::map<uint64_t, KeptConnection> sessions);
+  absl::Status SendWelcome(const Connection& connection);
+  bool SaidGoodbye(const Connection& connection) const;
+  absl::Status TellKeeper(const Connection& connection);
+  absl::Status WatchSession(Connection& connection, SessionRow row);
   void OnConnect();
   void OnPacket(int socket_fd);
   void OnDeath(int socket_fd);
@@ -69,6 +80,7 @@ class Server : public CoreHost, public NodeStore {
   const DaemonOptions options_;
   int listen_fd_ = -1;
   StoreMemory memory_;
+  KeeperChannel keeper_;
   std::unique_ptr<Core> core_;
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<NodeService> node_;
@@ -76,7 +88,6 @@ class Server : public CoreHost, public NodeStore {
   UniqueFd populated_doorbell_;
   bool population_finished_ = false;
   bool stopping_ = false;
-  uint64_t next_session_ = 1;
   SpinBudget spin_;
   absl::flat_hash_map<int, std::unique_ptr<Connection>> connections_;  // by socket
   std::vector<Connection*> by_row_;

@@ -49,6 +49,12 @@ void Server::Refuse(Connection& connection, const absl::Status& why) {
       SendPacket(connection.socket.get(), RefusedMessage(why));
 }
 
+// The word in its segment outlives a good-bye that went to a daemon that died.
+bool Server::SaidGoodbye(const Connection& connection) const {
+  const SessionSegments segments = connection.segments(memory_.index.capacity());
+  return segments.client->use.load(std::memory_order_acquire) == kClosed;
+}
+
 void Server::OnPacket(int socket_fd) {
   Connection& connection = *connections_.at(socket_fd);
   const absl::StatusOr<Packet> packet = ReceivePacket(socket_fd);
@@ -56,7 +62,7 @@ void Server::OnPacket(int socket_fd) {
   if (!packet.ok() || packet->bytes.empty()) {
     // Hung up. A session's end is its process's end, not its socket's: a forked child may
     // keep one open, and a process that closed it may still hold pins.
-    if (connection.row) {
+    if (connection.row && !SaidGoodbye(connection)) {
       reactor_->Remove(socket_fd);
     } else {
       Close(socket_fd);
@@ -128,25 +134,25 @@ void Server::PassToNode(int socket_fd) {
 
 absl::Status Server::OpenSession(Connection& connection) {
   const uint32_t capacity = memory_.index.capacity();
-  const uint64_t number = next_session_++;
+  const uint64_t number = memory_.lease_table.header().next_session;
   PENSTOCK_RETURN_IF_ERROR(connection.MakeSession(capacity, number));
   PENSTOCK_ASSIGN_OR_RETURN(
       const SessionRow row,
       core_->OpenSession(connection.segments(capacity), number, connection.pid));
-  if (by_row_.size() <= row) by_row_.resize(row + 1);
-  by_row_[row] = &connection;
-  connection.row = row;
-  PENSTOCK_RETURN_IF_ERROR(reactor_->WatchDoorbell(connection.daemon_doorbell.get()));
-  const int socket_fd = connection.socket.get();
-  PENSTOCK_RETURN_IF_ERROR(
-      reactor_->Watch(connection.pidfd.get(), [this, socket_fd] { OnDeath(socket_fd); }));
+  PENSTOCK_RETURN_IF_ERROR(WatchSession(connection, row));
+  // Before the client hears of it: there is no session that a successor would not find.
+  PENSTOCK_RETURN_IF_ERROR(TellKeeper(connection));
+  spdlog::debug("session {} for process {}", number, connection.pid);
+  return SendWelcome(connection);
+}
 
+absl::Status Server::SendWelcome(const Connection& connection) {
   WelcomeFacts facts;
-  facts.session = number;
+  facts.session = connection.number;
   facts.incarnation = memory_.index.header().incarnation;
   facts.index_bytes = memory_.index_file.bytes();
   facts.arena_bytes = memory_.arena_file.bytes();
-  facts.capacity = capacity;
+  facts.capacity = memory_.index.capacity();
   facts.daemon_pid = getpid();
   int fds[kFdCount];
   fds[kFdArenaReadOnly] = memory_.arena_read_only.get();
@@ -156,8 +162,23 @@ absl::Status Server::OpenSession(Connection& connection) {
   fds[kFdDaemonSegment] = connection.daemon_read_only.get();
   fds[kFdDaemonDoorbell] = connection.daemon_doorbell.get();
   fds[kFdClientDoorbell] = connection.client_doorbell.get();
-  spdlog::debug("session {} for process {}", number, connection.pid);
-  return SendPacket(socket_fd, WelcomeMessage(facts), fds);
+  return SendPacket(connection.socket.get(), WelcomeMessage(facts), fds);
+}
+
+absl::Status Server::WatchSession(Connection& connection, SessionRow row) {
+  if (by_row_.size() <= row) by_row_.resize(row + 1);
+  by_row_[row] = &connection;
+  connection.row = row;
+  PENSTOCK_RETURN_IF_ERROR(reactor_->WatchDoorbell(connection.daemon_doorbell.get()));
+  const int socket_fd = connection.socket.get();
+  return reactor_->Watch(connection.pidfd.get(), [this, socket_fd] { OnDeath(socket_fd); });
+}
+
+absl::Status Server::TellKeeper(const Connection& connection) {
+  const absl::Status sent = keeper_.SendSession(connection.descriptors());
+  if (sent.ok()) return sent;
+  return absl::UnavailableError(
+      "the daemon's keeper takes no sessions just now: is it stopped? Try again");
 }
 
 void Server::OnDeath(int socket_fd) {
@@ -175,6 +196,9 @@ void Server::Close(int socket_fd) {
     reactor_->Remove(connection.daemon_doorbell.get());
     core_->CloseSession(*connection.row);
     by_row_[*connection.row] = nullptr;
+    keeper_.SendSessionEnd(connection.number);
+    // The keeper has the socket too, and may take its time.
+    shutdown(socket_fd, SHUT_RDWR);
   }
   std::erase(broken_sockets_, socket_fd);
   connections_.erase(found);

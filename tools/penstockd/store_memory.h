@@ -6,9 +6,10 @@
 
 #include "absl/status/statusor.h"
 #include "store/shm/index_segment.h"
-#include "store/shm/lease_layout.h"
+#include "store/shm/lease_segment.h"
 #include "store/shm/mapping.h"
 #include "store/shm/memory_file.h"
+#include "tools/penstockd/kept_store.h"
 #include "tools/penstockd/options.h"
 
 namespace penstock {
@@ -23,12 +24,17 @@ struct StoreMemory {
   Mapping index_mapping;
   Mapping leases;
   IndexSegment index;
+  LeaseSegment lease_table;
   bool arena_is_hugetlb = false;
-
-  LeaseEntry* lease_table() const { return leases.At<LeaseEntry>(0); }
 
   static absl::StatusOr<StoreMemory> Make(const DaemonOptions& options,
                                           uint64_t incarnation);
+  // Maps what the keeper kept. Errors: FailedPrecondition names the layout versions when
+  // another release made it.
+  static absl::StatusOr<StoreMemory> Attach(UniqueFd arena, UniqueFd index, UniqueFd leases);
+
+ private:
+  absl::Status Map();
 };
 
 }  // namespace penstock

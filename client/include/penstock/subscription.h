@@ -17,7 +17,8 @@ struct Event {
     kSealed,
     kDeleted,
     kEvicted,
-    kLost,  // `lost` events before this one did not fit; List() shows what is there
+    kLost,  // `lost` events before this one did not fit, or (0) an unknown number was missed
+            // while a daemon was started again; List() shows what is there
   };
   Kind kind = Kind::kSealed;
   ObjectId id;

@@ -2,6 +2,7 @@
 #include "store/object/graveyard.h"
 
 #include <random>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -9,7 +10,8 @@ namespace penstock {
 namespace {
 
 TEST(Graveyard, RemembersEachCause) {
-  Graveyard graves;
+  std::vector<uint64_t> words(kGraves);
+  Graveyard graves{words};
   graves.Bury(0x0123456789abcdef, AnswerCode::kDeleted);
   graves.Bury(0xfedcba9812345678, AnswerCode::kEvicted);
   EXPECT_EQ(graves.CauseOf(0x0123456789abcdef), AnswerCode::kDeleted);
@@ -18,14 +20,16 @@ TEST(Graveyard, RemembersEachCause) {
 }
 
 TEST(Graveyard, EmptyOneKnowsNothingAlsoOfSmallHashes) {
-  Graveyard graves;
+  std::vector<uint64_t> words(kGraves);
+  Graveyard graves{words};
   for (const uint64_t hash : {uint64_t{0}, uint64_t{1}, uint64_t{255}, uint64_t{256}}) {
     EXPECT_EQ(graves.CauseOf(hash), AnswerCode::kOk);
   }
 }
 
 TEST(Graveyard, LaterDeathInTheSameGraveMakesTheOlderUnknownNotWrong) {
-  Graveyard graves;
+  std::vector<uint64_t> words(kGraves);
+  Graveyard graves{words};
   const uint64_t first = 0x0000'0000'00ab'1234;
   const uint64_t second = 0x0000'0000'00cd'1234;
   graves.Bury(first, AnswerCode::kDeleted);
@@ -35,7 +39,8 @@ TEST(Graveyard, LaterDeathInTheSameGraveMakesTheOlderUnknownNotWrong) {
 }
 
 TEST(Graveyard, RemembersSuccessiveIdsOfOneSession) {
-  Graveyard graves;
+  std::vector<uint64_t> words(kGraves);
+  Graveyard graves{words};
   for (uint64_t i = 0; i < 256; ++i) {
     graves.Bury(ObjectId{0x1234567, 7, i}.Hash(), AnswerCode::kDeleted);
   }
@@ -47,7 +52,8 @@ TEST(Graveyard, RemembersSuccessiveIdsOfOneSession) {
 }
 
 TEST(Graveyard, NeverInventsADeath) {
-  Graveyard graves;
+  std::vector<uint64_t> words(kGraves);
+  Graveyard graves{words};
   std::mt19937_64 random(1);
   for (int i = 0; i < 100'000; ++i) graves.Bury(random(), AnswerCode::kDeleted);
   for (int i = 0; i < 100'000; ++i) {

@@ -1,0 +1,248 @@
+// Full, limited, read-only, slow and failing disks: each write or read that cannot be done
+// says why, nothing hangs, and later ones work when the cause is gone.
+#include <gtest/gtest.h>
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "tests/unit/spill/faulty_disk.h"
+#include "tests/unit/spill/spill_world.h"
+
+namespace penstock::testing {
+namespace {
+
+constexpr int kNoMount = 77;  // a child's status: it may not mount
+
+// In a child with a file system of its own at `world.directory`.
+int InChildWithTmpfs(const std::string& path, const char* bytes,
+                     const std::function<int()>& body) {
+  return InChild([&] {
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount("tmpfs", path.c_str(), "tmpfs", 0, bytes) != 0) {
+      return kNoMount;
+    }
+    return body();
+  });
+}
+
+TEST(SpillFaults, AFullDiskFailsTheWritesThatDoNotFitAndNoOthers) {
+  SpillWorld world({.file_bytes = kMiB});
+  const int status = InChildWithTmpfs(world.options.dir, "size=8m,mode=700", [&] {
+    world.Open();
+    std::vector<KeptObject> kept;
+    uint64_t number = 0;
+    SpillDone done;
+    // Large ones until none fits, then small ones until none fits.
+    for (const uint64_t bytes : {uint64_t{700'000}, uint64_t{9'000}}) {
+      for (;;) {
+        done = world.Write(number, bytes);
+        if (done.fault != SpillFault::kNone) break;
+        kept.push_back({done.handle, SpillWorld::ObjectOf(number, bytes), number, bytes});
+        if (++number > 5000) return 2;
+      }
+      if (done.fault != SpillFault::kDiskFull || done.error_number != ENOSPC) return 3;
+    }
+    if (kept.size() < 9) return 4;
+    for (const KeptObject& object : kept) world.ExpectWhole(object);
+    // Whoever comes when there is room again is served.
+    for (size_t i = 0; i < 4; ++i) world.Drop(kept[i]);
+    world.Settle([&](const SpillStats& stats) { return stats.live_objects == kept.size() - 4; });
+    for (uint64_t i = 0; i < 2; ++i) world.ExpectWhole(world.Keep(6000 + i, 600'000));
+    for (size_t i = 4; i < kept.size(); ++i) world.ExpectWhole(kept[i]);
+    world.Restart();
+    for (size_t i = 4; i < kept.size(); ++i) world.ExpectWhole(kept[i]);
+    return ::testing::Test::HasFailure() ? 1 : 0;
+  });
+  if (status == kNoMount) GTEST_SKIP() << "mounting a tmpfs takes root: a full disk is not shown";
+  EXPECT_EQ(status, 0);
+}
+
+TEST(SpillFaults, ADiskThatSaysFullInTheMiddleOfAWriteIsSurvived) {
+  SpillWorld world({.file_bytes = 4 * kMiB});
+  auto trouble = std::make_shared<DiskTrouble>();
+  world.Open(FaultyDisk::Make(trouble));
+  const KeptObject before = world.Keep(1, 2 * kMiB);
+  trouble->FailWrites(40, ENOSPC);
+  int failed = 0;
+  std::vector<KeptObject> kept{before};
+  for (uint64_t i = 2; i < 40; ++i) {
+    const uint64_t bytes = i % 2 == 0 ? 3 * kMiB : 1000;
+    const SpillDone done = world.Write(i, bytes);
+    if (done.fault == SpillFault::kNone) {
+      kept.push_back({done.handle, SpillWorld::ObjectOf(i, bytes), i, bytes});
+    } else {
+      EXPECT_EQ(done.fault, SpillFault::kDiskFull);
+      EXPECT_EQ(done.handle, kNoSpillHandle);
+      ++failed;
+    }
+  }
+  EXPECT_GT(failed, 5);
+  trouble->FailWrites(0, 0);
+  kept.push_back(world.Keep(100, 3 * kMiB));
+  world.Settle();
+  for (const KeptObject& object : kept) world.ExpectWhole(object);
+  EXPECT_EQ(world.store->Stats().faults[static_cast<size_t>(SpillFault::kDiskFull)],
+            static_cast<uint64_t>(failed));
+}
+
+TEST(SpillFaults, AReadThatTheDiskRefusesSaysSoAndTheNextOneWorks) {
+  SpillWorld world;
+  auto trouble = std::make_shared<DiskTrouble>();
+  world.Open(FaultyDisk::Make(trouble));
+  const KeptObject small = world.Keep(1, 1000);
+  const KeptObject large = world.Keep(2, 5 * kMiB);
+  trouble->FailReads(100, EIO);
+  world.ExpectFault(small, SpillFault::kIo);
+  world.ExpectFault(large, SpillFault::kIo);
+  trouble->FailReads(0, 0);
+  trouble->AlterReads(100);
+  world.ExpectFault(small, SpillFault::kAltered);
+  world.ExpectFault(large, SpillFault::kAltered);
+  trouble->AlterReads(0);
+  world.ExpectWhole(small);
+  world.ExpectWhole(large);
+}
+
+TEST(SpillFaults, ASlowDiskHoldsUpNoCall) {
+  SpillWorld world;
+  auto trouble = std::make_shared<DiskTrouble>();
+  world.Open(FaultyDisk::Make(trouble));
+  const KeptObject kept = world.Keep(1, 3 * kMiB);
+  trouble->Hold();
+  const std::vector<std::byte> data = BytesOf(2, 3 * kMiB);
+  std::vector<std::byte> into(kept.bytes);
+  for (uint64_t i = 0; i < 20; ++i) {
+    world.store->Write(100 + i, SpillWorld::ObjectOf(2, data.size()), data);
+  }
+  world.store->Read(200, kept.handle, into);
+  EXPECT_TRUE(world.store->TakeDone().empty());
+  world.Settle([](const SpillStats& stats) {
+    return stats.waiting_writes == 20 && stats.waiting_reads == 1;
+  });
+  EXPECT_TRUE(world.store->TakeDone().empty());
+  trouble->Release();
+  EXPECT_EQ(world.Await(200).fault, SpillFault::kNone);
+  for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(world.Await(100 + i).fault, SpillFault::kNone);
+}
+
+TEST(SpillFaults, TheLimitIsKeptAndRoomThatIsFreedIsUsedAgain) {
+  constexpr uint64_t kLimit = 16 * kMiB;
+  SpillWorld world({.limit_bytes = kLimit, .file_bytes = kMiB});
+  world.Open();
+  std::vector<KeptObject> kept;
+  for (uint64_t i = 0;; ++i) {
+    const SpillDone done = world.Write(i, 100'000);
+    if (done.fault != SpillFault::kNone) {
+      EXPECT_EQ(done.fault, SpillFault::kLimit);
+      break;
+    }
+    kept.push_back({done.handle, SpillWorld::ObjectOf(i, 100'000), i, 100'000});
+    ASSERT_LT(i, 1000u);
+  }
+  EXPECT_GT(kept.size(), 150u);
+  EXPECT_LE(world.directory.DiskBytes(), kLimit);
+  // Every third one goes: all files are two thirds live, so only a write that waits for
+  // room has them emptied.
+  std::vector<KeptObject> left;
+  for (size_t i = 0; i < kept.size(); ++i) {
+    if (i % 3 == 0) {
+      world.Drop(kept[i]);
+    } else {
+      left.push_back(kept[i]);
+    }
+  }
+  for (uint64_t i = 0; i < 30; ++i) left.push_back(world.Keep(2000 + i, 100'000));
+  world.Settle([](const SpillStats& stats) { return !stats.moving; });
+  EXPECT_LE(world.store->Stats().file_bytes, kLimit + kMiB);
+  for (const KeptObject& object : left) world.ExpectWhole(object);
+  // One that could never fit is refused at once.
+  EXPECT_EQ(world.Write(5000, 20 * kMiB).fault, SpillFault::kLimit);
+}
+
+TEST(SpillFaults, AFullTableSaysSo) {
+  SpillWorld world({}, 4);
+  world.Open();
+  std::vector<KeptObject> kept;
+  for (uint64_t i = 0; i < 4; ++i) kept.push_back(world.Keep(i, 100));
+  EXPECT_EQ(world.Write(9, 100).fault, SpillFault::kTableFull);
+  world.Drop(kept[2]);
+  const KeptObject next = world.Keep(10, 200);
+  EXPECT_EQ(next.handle, kept[2].handle);
+  world.ExpectWhole(next);
+  world.ExpectWhole(kept[3]);
+}
+
+TEST(SpillFaults, ADirectoryThatCannotBeWrittenFailsWritesAndServesReads) {
+  SpillWorld world({.file_bytes = kMiB});
+  const int status = InChildWithTmpfs(world.options.dir, "size=64m,mode=700", [&] {
+    world.Open();
+    const KeptObject kept = world.Keep(1, 900'000);
+    // A file that is written stays open for it; only a new one shows it. Its descriptors
+    // keep a remount read-only from working, hence a bind mount.
+    world.store.reset();
+    if (mount(world.options.dir.c_str(), world.options.dir.c_str(), nullptr, MS_BIND,
+              nullptr) != 0 ||
+        mount(nullptr, world.options.dir.c_str(), nullptr,
+              MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) != 0) {
+      return kNoMount;
+    }
+    if (world.TryOpen()) return 2;
+    if (world.refusal.find("Read-only file system") == std::string::npos) return 3;
+    if (umount2(world.options.dir.c_str(), MNT_DETACH) != 0) return 4;
+    world.Open();
+    world.ExpectWhole(kept);
+    return ::testing::Test::HasFailure() ? 1 : 0;
+  });
+  if (status == kNoMount) {
+    GTEST_SKIP() << "mounting takes root: a read-only spill directory is not shown";
+  }
+  EXPECT_EQ(status, 0);
+}
+
+TEST(SpillFaults, ADirectoryThatBecomesForbiddenFailsWritesUntilItIsAllowedAgain) {
+  SpillWorld world({.file_bytes = kMiB});
+  if (geteuid() == 0) {
+    ASSERT_EQ(chown(world.options.dir.c_str(), 65534, 65534), 0);
+  }
+  const int status = InChild([&] {
+    // To somebody whom modes concern. The path above the directory may be root's alone.
+    if (geteuid() == 0) {
+      if (chdir(world.options.dir.c_str()) != 0) return 2;
+      world.options.dir = std::string("./");
+      if (setgid(65534) != 0 || setuid(65534) != 0) return 3;
+    }
+    world.Open();
+    const KeptObject kept = world.Keep(1, 900'000);
+    if (chmod(".", 0500) != 0 && chmod(world.options.dir.c_str(), 0500) != 0) return 4;
+    for (uint64_t i = 0; i < 3; ++i) {
+      const SpillDone done = world.Write(10 + i, 900'000);
+      if (done.fault != SpillFault::kUnwritable || done.error_number != EACCES) return 5;
+    }
+    world.ExpectWhole(kept);
+    if (chmod(world.options.dir.c_str(), 0700) != 0) return 6;
+    world.ExpectWhole(world.Keep(20, 900'000));
+    world.ExpectWhole(kept);
+    return ::testing::Test::HasFailure() ? 1 : 0;
+  });
+  EXPECT_EQ(status, 0);
+}
+
+TEST(SpillFaults, ADirectoryThatIsGoneFailsWritesAndServesWhatIsOpen) {
+  SpillWorld world({.file_bytes = kMiB});
+  world.Open();
+  const KeptObject kept = world.Keep(1, 900'000);
+  unlink(world.FilePath(kept).c_str());
+  unlink((world.options.dir + "/" + kSpillLockName).c_str());
+  ASSERT_EQ(rmdir(world.options.dir.c_str()), 0);
+  EXPECT_EQ(world.Write(2, 900'000).fault, SpillFault::kUnwritable);
+  world.ExpectWhole(kept);  // its file has no name any more, but is there
+}
+
+}  // namespace
+}  // namespace penstock::testing

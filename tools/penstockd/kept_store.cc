@@ -1,0 +1,119 @@
+// Messages from the daemon to its keeper: a fixed struct, and descriptors.
+#include "tools/penstockd/kept_store.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "store/base/errors.h"
+#include "store/wire/packet_socket.h"
+
+namespace penstock {
+namespace {
+
+enum Kind : uint32_t { kStore = 1, kSession = 2, kSessionEnd = 3, kServing = 4 };
+
+struct Message {
+  uint32_t kind;
+  uint32_t uid;
+  int32_t pid;
+  uint32_t reserved;
+  uint64_t number;
+};
+static_assert(sizeof(Message) == 24);
+
+constexpr size_t kStoreFds = 3;
+constexpr size_t kSessionFds = 6;
+
+void TakeMessage(const Message& message, std::vector<UniqueFd>& fds, KeptStore& kept) {
+  switch (message.kind) {
+    case kStore:
+      if (fds.size() != kStoreFds) break;
+      kept.arena = std::move(fds[0]);
+      kept.index = std::move(fds[1]);
+      kept.leases = std::move(fds[2]);
+      return;
+    case kSession:
+      if (fds.size() != kSessionFds) break;
+      kept.sessions[message.number] = {
+          .number = message.number, .pid = message.pid, .uid = message.uid,
+          .socket = std::move(fds[0]), .pidfd = std::move(fds[1]),
+          .client_file = std::move(fds[2]), .daemon_file = std::move(fds[3]),
+          .daemon_doorbell = std::move(fds[4]), .client_doorbell = std::move(fds[5])};
+      return;
+    case kSessionEnd:
+      kept.sessions.erase(message.number);
+      return;
+    case kServing:
+      kept.serving = true;
+      return;
+  }
+  spdlog::error("the daemon sent its keeper message {} with {} descriptors", message.kind,
+                fds.size());
+}
+
+}  // namespace
+
+absl::StatusOr<ChannelEnds> MakeKeeperChannel() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+    return ErrnoStatus(errno, "socketpair between daemon and keeper");
+  }
+  return ChannelEnds{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+absl::Status KeeperChannel::Send(uint32_t kind, const SessionDescriptors& about,
+                                 std::vector<int> fds) {
+  const Message message{kind, about.uid, about.pid, 0, about.number};
+  return SendPacket(fd_.get(), {reinterpret_cast<const char*>(&message), sizeof(message)}, fds);
+}
+
+void KeeperChannel::SendWhatIsLeft() {
+  while (!unsent_ends_.empty()) {
+    if (!Send(kSessionEnd, {.number = unsent_ends_.back()}, {}).ok()) return;
+    unsent_ends_.pop_back();
+  }
+}
+
+absl::Status KeeperChannel::SendStore(int arena, int index, int leases) {
+  return Send(kStore, {}, {arena, index, leases});
+}
+
+absl::Status KeeperChannel::SendSession(const SessionDescriptors& session) {
+  SendWhatIsLeft();
+  return Send(kSession, session,
+              {session.socket, session.pidfd, session.client_file, session.daemon_file,
+               session.daemon_doorbell, session.client_doorbell});
+}
+
+void KeeperChannel::SendSessionEnd(uint64_t number) {
+  unsent_ends_.push_back(number);
+  SendWhatIsLeft();
+}
+
+void KeeperChannel::SendServing() {
+  // Only for the keeper's count of quick deaths.
+  [[maybe_unused]] const absl::Status ignored = Send(kServing, {}, {});
+}
+
+bool TakeKeeperMessages(int fd, KeptStore& kept) {
+  for (;;) {
+    absl::StatusOr<Packet> packet = ReceivePacket(fd);
+    if (!packet.ok()) return absl::IsUnavailable(packet.status());
+    if (packet->bytes.empty()) return false;
+    Message message;
+    if (packet->bytes.size() != sizeof(message)) {
+      spdlog::error("the daemon sent its keeper {} bytes", packet->bytes.size());
+      continue;
+    }
+    std::memcpy(&message, packet->bytes.data(), sizeof(message));
+    TakeMessage(message, packet->fds, kept);
+  }
+}
+
+}  // namespace penstock

@@ -1,0 +1,87 @@
+// What the keeper holds for the daemon, so that the next daemon finds the store and the
+// sessions of living clients as the last one left them.
+//
+// The daemon hands over the descriptors when it makes something, before anybody else hears
+// of it, through a socket pair (KeeperChannel). A message in that socket outlives its sender.
+#ifndef PENSTOCK_TOOLS_PENSTOCKD_KEPT_STORE_H_
+#define PENSTOCK_TOOLS_PENSTOCKD_KEPT_STORE_H_
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "store/base/unique_fd.h"
+
+namespace penstock {
+
+struct KeptConnection {
+  uint64_t number = 0;  // of the session
+  int32_t pid = 0;
+  uint32_t uid = 0;
+  UniqueFd socket;
+  UniqueFd pidfd;
+  UniqueFd client_file;
+  UniqueFd daemon_file;
+  UniqueFd daemon_doorbell;
+  UniqueFd client_doorbell;
+};
+
+struct KeptStore {
+  UniqueFd arena;
+  UniqueFd index;
+  UniqueFd leases;
+  std::map<uint64_t, KeptConnection> sessions;  // by number
+  bool serving = false;  // the daemon of now has come so far
+
+  bool has_store() const { return arena.valid() && index.valid() && leases.valid(); }
+};
+
+// Descriptors to send; they stay the caller's.
+struct SessionDescriptors {
+  uint64_t number = 0;
+  int32_t pid = 0;
+  uint32_t uid = 0;
+  int socket = -1;
+  int pidfd = -1;
+  int client_file = -1;
+  int daemon_file = -1;
+  int daemon_doorbell = -1;
+  int client_doorbell = -1;
+};
+
+// The daemon's end. Never blocks. Thread safety: one thread.
+class KeeperChannel {
+ public:
+  KeeperChannel() = default;
+  explicit KeeperChannel(UniqueFd fd) : fd_(std::move(fd)) {}
+
+  // Errors: Unavailable when the keeper does not read (it is stopped), or is gone.
+  absl::Status SendStore(int arena, int index, int leases);
+  absl::Status SendSession(const SessionDescriptors& session);
+  // Cannot fail: what does not go out now goes with the next message.
+  void SendSessionEnd(uint64_t number);
+  void SendServing();
+
+ private:
+  absl::Status Send(uint32_t kind, const SessionDescriptors& about, std::vector<int> fds);
+  void SendWhatIsLeft();
+
+  UniqueFd fd_;
+  std::vector<uint64_t> unsent_ends_;
+};
+
+struct ChannelEnds {
+  UniqueFd keeper;
+  UniqueFd daemon;
+};
+absl::StatusOr<ChannelEnds> MakeKeeperChannel();
+
+// The keeper's end: takes every message that is there into `kept`. False when the daemon's
+// end is closed and all has been read.
+bool TakeKeeperMessages(int fd, KeptStore& kept);
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_TOOLS_PENSTOCKD_KEPT_STORE_H_

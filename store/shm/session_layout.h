@@ -43,8 +43,8 @@
 //    struct or constant here bumps it. Another version is refused before mapping.
 // 9. TESTS: tests/unit/shm/{ring,pin_row,session_segment,parking}_test.cc,
 //    tests/unit/object/core_{hostile,death}_test.cc, tests/model/{ring,s1_parking}.pml,
-//    tests/integration/{hostile_client,client_death}_test.cc. More of all parts in
-//    docs/formats/session.md.
+//    tests/integration/{hostile_client,client_death}_test.cc, tests/fuzz/session.cc. More of
+//    all parts in docs/formats/session.md.
 #ifndef PENSTOCK_STORE_SHM_SESSION_LAYOUT_H_
 #define PENSTOCK_STORE_SHM_SESSION_LAYOUT_H_
 

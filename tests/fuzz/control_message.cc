@@ -26,7 +26,7 @@ void ReadRefused(const wire::Refused& refused) {
   PENSTOCK_CHECK(!why.ok()) << "a refusal that is none";
   const std::string again = RefusedMessage(why);
   const absl::Status same = StatusOf(*Parsed(again).body_as_Refused());
-  PENSTOCK_CHECK(same.raw_code() == why.raw_code() && same.message() == why.message());
+  PENSTOCK_CHECK(same.code() == why.code() && same.message() == why.message());
 }
 
 void ReadStatusReply(const wire::StatusReply& reply) {

@@ -118,7 +118,7 @@ void AddCallRecords(Seeds& seeds) {
     for (int i = 0; i < 3; ++i) bytes.append(BytesOf(ObjectId::FromName("x")));
     seeds.Add("call_record", bytes);
   }
-  for (const uint8_t kind : {1, 2, 3, 4, 5, 6, 7, 8, 200}) {
+  for (const int kind : {1, 2, 3, 4, 5, 6, 7, 8, 200}) {
     seeds.Add("call_record", PackError({.kind = static_cast<ErrorKind>(kind),
                                         .message = "it failed", .function = "f",
                                         .node = "this node", .pid = 3, .code = 1}));

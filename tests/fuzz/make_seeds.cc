@@ -4,9 +4,12 @@
 #include <penstock/internal/arguments.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -14,6 +17,10 @@
 #include "runtime/node/spawner.h"
 #include "runtime/process/records.h"
 #include "runtime/wire/node_message.h"
+#include "store/base/units.h"
+#include "store/shm/index_segment.h"
+#include "store/shm/lease_segment.h"
+#include "store/spill/spill_table.h"
 #include "store/wire/control_message.h"
 
 namespace penstock {
@@ -43,6 +50,7 @@ void Append(std::string& bytes, T value) {
 void AddControlMessages(Seeds& seeds) {
   for (const std::string& message :
        {HelloMessage(wire::Role_Client, 3, 2), HelloMessage(wire::Role_Runtime, 3, 2),
+        RestartedMessage(3),
         WelcomeMessage({.session = 7, .incarnation = 9, .index_bytes = 4096,
                         .arena_bytes = 1 << 20, .capacity = 64, .daemon_pid = 4711}),
         RefusedMessage(absl::ResourceExhaustedError("the limit of sessions")),
@@ -246,8 +254,104 @@ void AddSessionPrograms(Seeds& seeds) {
     for (const int word : {166, 167, 168, 169}) {
       seeds.Add("session", first + put + step(word, wild) + turn + put + get + step(244));
     }
+    // The daemon dies with a lease asked for, a seal untaken, a get that waits.
+    const std::string restart = step(246);
+    seeds.Add("session", first + put + step(0, "\3") + restart + turn +
+                             step(4, {"\x40\0", 2}) + restart + turn + get);
+    seeds.Add("session", first + step(9, {"\x80", 1}) + turn + restart + restart + turn +
+                             step(2, {"\0\2", 2}) + turn + step(5, {"\x10\0\1", 3}) + turn);
+    seeds.Add("session", first + put + step(10) + step(12) + turn + step(166, wild) + restart +
+                             turn + step(11) + turn);
     seeds.Add("session", first + put + step(165, "\xff") + turn + step(241) + turn + get +
                              step(242, {"\0", 1}) + step(240) + put);
+  }
+}
+
+void AddRecoverPrograms(Seeds& seeds) {
+  // Steps of recover.cc: 0 puts, 1 leases, 5 is a turn; 6 to 14 tear; 15 takes over.
+  const auto put = [](char block) { return std::string("\0\0", 2) + block + std::string(2, '\0') + "\5"; };
+  const std::string lease("\1\1\3\5", 4);
+  const std::string base = put(0) + put(4) + lease + put(3);
+  seeds.Add("recover", base + "\17" + base);
+  for (char slot = 0; slot < 4; ++slot) {
+    const std::string of(1, slot);
+    for (const char state : {0, 1, 2, 3, 4, 5, 10}) {
+      seeds.Add("recover", base + "\6" + of + state + "\17" + base);
+    }
+    for (const std::string_view word : {"\10", "\13", "\15"}) {
+      seeds.Add("recover", base + std::string(word) + of + "\x50\x51\17" + base);
+    }
+    seeds.Add("recover", base + "\11" + of + "\xa5\4\1" + "\12" + of + "\1\17" + base);
+    for (char kind = 0; kind < 4; ++kind) {
+      seeds.Add("recover", base + "\14" + of + kind + "\2\1\1\xa9\17" + base);
+    }
+  }
+  for (char word = 0; word < 5; ++word) {
+    seeds.Add("recover", base + "\16" + std::string(1, '\0') + "\1" + word + "\3\1\17" + base);
+  }
+}
+
+// A segment's first byte says which it is, four say how large.
+void AddSegments(Seeds& seeds) {
+  const auto add = [&](char kind, uint64_t bytes, size_t head, const auto& format) {
+    const std::unique_ptr<std::byte, void (*)(void*)> memory(
+        static_cast<std::byte*>(std::aligned_alloc(4096, RoundUp(bytes, 4096))), std::free);
+    std::memset(memory.get(), 0, bytes);
+    format(memory.get());
+    std::string input(1, kind);
+    Append(input, static_cast<uint32_t>(bytes));
+    seeds.Add("segments", input.append(reinterpret_cast<const char*>(memory.get()), head));
+  };
+  const IndexGeometry geometry = IndexGeometry::For(64);
+  add(0, geometry.total_bytes, sizeof(IndexHeader), [&](std::byte* memory) {
+    IndexSegment::Format(memory, geometry, 1 << 20, 7);
+  });
+  add(1, LeaseGeometry::TotalBytes(64), sizeof(LeaseHeader), [](std::byte* memory) {
+    LeaseSegment::Format(memory, 64, 1 << 20, 7).AddExtent(0, 1 << 20);
+  });
+  add(2, SpillTable::BytesFor(4), SpillTable::BytesFor(4), [](std::byte* memory) {
+    SpillTable::Make(memory, 4, 7);
+  });
+}
+
+void AddSpillPrograms(Seeds& seeds) {
+  // Steps of spill_files.cc.
+  const std::string small("\0\1\x80\x10", 4), large("\0\0\x80\1", 4), read("\3\0", 2);
+  const std::string drop("\5\0", 2), restart("\6");
+  seeds.Add("spill_files", small + small + large + read + drop + restart + read);
+  seeds.Add("spill_files", large + large + large + drop + drop + small + restart + read);
+  for (const uint32_t at : {0u, 24u, 4096u, 4104u, 4200u, 8192u, 100'000u}) {
+    std::string damage("\7\0", 2);
+    Append(damage, at);
+    damage.append("\4ABCD");
+    const std::string keep("\1", 1), cut("\0", 1);
+    for (const std::string& end : {keep, cut}) {
+      seeds.Add("spill_files", small + small + large + damage + end + read + restart + read +
+                                   drop + small);
+    }
+  }
+  for (char by = 0; by < 6; ++by) {
+    seeds.Add("spill_files", small + large + std::string("\10\0", 2) + by + read + restart +
+                                 read + large + drop);
+    for (char kind = 0; kind < 3; ++kind) {
+      seeds.Add("spill_files", small + "\11" + kind + std::string(2, '\0') + by + restart +
+                                   large + large + read);
+    }
+  }
+}
+
+void AddKeeperMessages(Seeds& seeds) {
+  const auto packet = [](char fds, uint32_t kind, uint64_t number) {
+    std::string step(1, fds);
+    step.push_back(24);
+    for (const uint32_t word : {kind, 1000u, 4711u, 0u}) Append(step, word);
+    Append(step, number);
+    return step;
+  };
+  seeds.Add("keeper_message", packet(3, 1, 0) + packet(6, 2, 5) + packet(0, 4, 0) +
+                                  packet(6, 2, 6) + packet(0, 3, 5));
+  for (uint32_t kind = 0; kind < 6; ++kind) {
+    seeds.Add("keeper_message", packet(2, kind, 1) + packet(6, 2, 1) + packet(6, 2, 1));
   }
 }
 
@@ -268,6 +372,10 @@ int main(int argc, char** argv) {
   penstock::AddArrays(seeds);
   penstock::AddTexts(seeds);
   penstock::AddSessionPrograms(seeds);
+  penstock::AddRecoverPrograms(seeds);
+  penstock::AddSegments(seeds);
+  penstock::AddSpillPrograms(seeds);
+  penstock::AddKeeperMessages(seeds);
   std::printf("%d seeds\n", seeds.count());
   return 0;
 }

@@ -22,7 +22,8 @@ using testing::SlotRecord;
 constexpr uint32_t kSlots = 24;
 constexpr uint64_t kArenaBytes = 64 * kKiB;
 constexpr uint64_t kBlocks[] = {64, 128, 192, 1024, 4096, 16384};
-constexpr int kMostSteps = 200;
+constexpr int kMostSteps = 100;
+constexpr int kMostTakeovers = 4;
 // A generation never comes near its end: a daemon counts to 2^48 in no lifetime.
 constexpr uint64_t kMostGeneration = uint64_t{1} << 40;
 
@@ -33,7 +34,7 @@ class Program {
   }
 
   void Run() {
-    for (int i = 0; i < kMostSteps && !input_.empty(); ++i) {
+    for (int i = 0; i < kMostSteps && takeovers_ < kMostTakeovers && !input_.empty(); ++i) {
       const size_t step = input_.Pick(16);
       if (step < 6) {
         Use(step);
@@ -142,7 +143,7 @@ class Program {
             segments.daemon->submission_head.store(
                 segments.daemon->submission_head.load() - input_.Byte());
             return;
-          case 2: segments.daemon->revoked.store(input_.Pick(2)); return;
+          case 2: segments.daemon->revoked.store(input_.Byte() & 1u); return;
           case 3: segments.client->submission_tail.store(Word(0)); return;
           default: segments.client->completion_head.store(Word(0)); return;
         }
@@ -152,6 +153,7 @@ class Program {
 
   void TakeOver() {
     torn_ = false;
+    ++takeovers_;
     store_.host().broken.clear();
     store_.Restart();  // with every invariant of the core checked
     CheckBytes();
@@ -194,6 +196,7 @@ class Program {
                                .max_leases_per_request = 4, .max_event_backlog = 8}}};
   std::vector<FakeClient*> clients_;
   bool torn_ = false;
+  int takeovers_ = 0;
 };
 
 }  // namespace

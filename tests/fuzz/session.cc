@@ -13,6 +13,8 @@ namespace {
 
 constexpr uint64_t kBlocks[] = {64, 128, 192, 1024, 4096, 16384, 65536, 131072};
 constexpr int kMostSteps = 400;
+// Below the limit of requests of a session, beyond which it is refused more.
+constexpr size_t kMostOpenRequests = 32;
 
 class Program {
  public:
@@ -54,6 +56,7 @@ class Program {
 
   void HonestStep(int step, size_t who) {
     HonestClient& client = *world_.honest()[who % world_.honest().size()];
+    if (step < 10 && client.requests.size() >= kMostOpenRequests) return world_.Cancel(client);
     switch (step) {
       case 0: return world_.AskForLease(client, Block(), false);
       case 1: return world_.AskForLease(client, Block(), true);

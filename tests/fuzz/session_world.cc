@@ -366,6 +366,12 @@ void World::CheckNoOverlap() {
   for (uint32_t slot = 0; slot < kSlots; ++slot) {
     const LeaseEntry& entry = store_.lease_entry(slot);
     if (entry.kind == LeaseKind::kNone) continue;
+    if (entry.kind == LeaseKind::kObject) {
+      const Slot& object = store_.index().slot(slot);
+      PENSTOCK_CHECK(object.offset == entry.offset && object.size <= entry.block_bytes &&
+                     MetadataOffset(object.size) + object.metadata_size <= entry.block_bytes)
+          << "slot " << slot << " reaches beyond its block";
+    }
     blocks.emplace_back(entry.offset, entry.offset + entry.block_bytes);
   }
   std::ranges::sort(blocks);

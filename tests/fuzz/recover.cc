@@ -80,8 +80,9 @@ class Program {
         if (!answer || answer->op != CompletionOp::kGrant) return;
         const FakeLease lease = testing::LeaseIn(*answer);
         if (step == 1) return;
-        client.Push(SealRecord(lease, client.NextId(), lease.block_bytes - input_.Pick(64),
-                               static_cast<uint32_t>(input_.Pick(4))));
+        const uint64_t size = lease.block_bytes - input_.Pick(64);
+        const auto flags = static_cast<uint32_t>(input_.Pick(4));
+        client.Push(SealRecord(lease, client.NextId(), size, flags));
         return;
       }
       case 2: {
@@ -90,11 +91,12 @@ class Program {
         return;
       }
       case 3: client.TryPin(Id()); return;
-      case 4:
-        client.Ask(testing::ReserveRecord(
-            ObjectId::FromName(std::string(1, static_cast<char>('a' + input_.Pick(3)))),
-            kBlocks[input_.Pick(std::size(kBlocks))]));
+      case 4: {
+        const std::string name(1, static_cast<char>('a' + input_.Pick(3)));
+        const uint64_t block = kBlocks[input_.Pick(std::size(kBlocks))];
+        client.Ask(testing::ReserveRecord(ObjectId::FromName(name), block));
         return;
+      }
       default: store_.Turn();
     }
   }
@@ -110,8 +112,7 @@ class Program {
         const uint64_t generation = step == 6
                                         ? store_.GenerationOfSlot(slot)
                                         : input_.Take<uint64_t>() % kMostGeneration;
-        object.state.store(SlotWord(static_cast<SlotState>(0), generation) |
-                           input_.Pick(16));
+        object.state.store(SlotWord(SlotState::kFree, generation) | input_.Pick(16));
         return;
       }
       case 8: object.offset = Word(object.offset); return;
@@ -135,10 +136,12 @@ class Program {
       default: {
         const SessionSegments& segments = Client().segments();
         switch (input_.Pick(5)) {
-          case 0:
-            store_.index().bucket(SomeSlot() & store_.index().bucket_mask())
-                .words[input_.Pick(kBucketWords)].store(input_.Take<uint64_t>());
+          case 0: {
+            Bucket& bucket = store_.index().bucket(SomeSlot() & store_.index().bucket_mask());
+            std::atomic<uint64_t>& word = bucket.words[input_.Pick(kBucketWords)];
+            word.store(input_.Take<uint64_t>());
             return;
+          }
           case 1:
             segments.daemon->submission_head.store(
                 segments.daemon->submission_head.load() - input_.Byte());

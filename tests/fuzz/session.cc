@@ -60,11 +60,16 @@ class Program {
     switch (step) {
       case 0: return world_.AskForLease(client, Block(), false);
       case 1: return world_.AskForLease(client, Block(), true);
-      case 2: return world_.Reserve(client, ObjectId::FromName(std::string(
-                         1, static_cast<char>('a' + input_.Pick(3)))), Block());
+      case 2: {
+        const std::string name(1, static_cast<char>('a' + input_.Pick(3)));
+        return world_.Reserve(client, ObjectId::FromName(name), Block());
+      }
       case 3: return world_.GiveBack(client);
       case 4: return world_.Seal(client, input_.Take<uint16_t>(), 0);
-      case 5: return world_.Seal(client, input_.Take<uint16_t>(), input_.Byte() & 3);
+      case 5: {
+        const auto size = input_.Take<uint16_t>();
+        return world_.Seal(client, size, input_.Byte() & 3);
+      }
       case 6: return world_.Ask(client, Request::Kind::kSync, {});
       case 7: return world_.Ask(client, Request::Kind::kContains, Id());
       case 8: return world_.Ask(client, Request::Kind::kGetNow, Id());

@@ -73,10 +73,12 @@ const std::filesystem::path& Directory() {
   return made.path;
 }
 
+// No two blocks of any two objects are alike.
 std::vector<std::byte> BytesOf(uint64_t number, uint64_t bytes) {
-  std::vector<std::byte> result(bytes);
-  for (uint64_t i = 0; i < bytes; ++i) {
-    result[i] = static_cast<std::byte>((number + 1) * 0x9e3779b9 + i * i);
+  std::vector<std::byte> result(bytes, static_cast<std::byte>(number * 37 + 1));
+  for (uint64_t at = 0; at < bytes; at += 1024) {
+    const uint64_t word = number << 32 | at;
+    std::memcpy(result.data() + at, &word, std::min<uint64_t>(sizeof(word), bytes - at));
   }
   return result;
 }
@@ -159,10 +161,12 @@ class Program {
 
   void Write() {
     const uint64_t number = next_number_++;
-    // Packed ones, and such as take several requests.
+    // Packed ones, larger ones, and such as take several requests.
+    const uint8_t how = input_.Byte();
     const uint64_t bytes =
-        input_.Pick(8) == 0 ? 128 * kKiB + input_.Take<uint16_t>() * 64u
-                            : input_.Take<uint16_t>() % 10'000;
+        how % 16 == 15 ? kMiB + input_.Take<uint16_t>()
+        : how % 4 == 3 ? 128 * kKiB + input_.Take<uint16_t>()
+                       : input_.Take<uint16_t>() % 10'000u;
     const std::vector<std::byte> data = BytesOf(number, bytes);
     SpillCommand command;
     command.kind = SpillCommand::Kind::kWrite;
@@ -259,8 +263,9 @@ class Program {
   void AddStranger() {
     std::string name;
     if (const size_t kind = input_.Pick(4); kind < 2) {
-      name = SpillFileName(kind == 0 ? kIncarnation : input_.Take<uint64_t>(),
-                           input_.Pick(2) == 0 ? ~uint32_t{input_.Byte()}
+      const uint64_t incarnation = kind == 0 ? kIncarnation : input_.Take<uint64_t>();
+      const bool is_last = input_.Pick(2) == 0;
+      name = SpillFileName(incarnation, is_last ? ~uint32_t{input_.Byte()}
                                                 : input_.Take<uint32_t>());
     } else {
       name = AsText(input_.TakeBytes(input_.Pick(40)));

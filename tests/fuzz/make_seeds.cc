@@ -249,6 +249,10 @@ void AddSessionPrograms(Seeds& seeds) {
       const std::string hostile = step(160, {fields, sizeof(fields)});
       seeds.Add("session", first + put + hostile + turn + hostile + hostile + turn + get +
                                step(243, {"\0", 1}) + turn + put);
+      // Upon slot 0, which an honest client has leased.
+      const char on_lease[] = {static_cast<char>(op), 5, 0, 0, 0, 1, 0, 0, 1};
+      seeds.Add("session", first + step(0, "\3") + turn +
+                               step(160, {on_lease, sizeof(on_lease)}) + turn + turn);
     }
     const std::string wild(8, '\xff');
     for (const int word : {166, 167, 168, 169}) {

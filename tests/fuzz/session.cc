@@ -11,7 +11,7 @@
 namespace penstock::fuzz {
 namespace {
 
-constexpr uint64_t kBlocks[] = {64, 128, 192, 1024, 4096, 16384, 65536, 131072};
+constexpr uint64_t kBlocks[] = {64, 128, 192, 512, 1024, 4096, 16384, 32768};
 constexpr int kMostSteps = 400;
 // Below the limit of requests of a session, beyond which it is refused more.
 constexpr size_t kMostOpenRequests = 32;

@@ -120,7 +120,7 @@ class World {
 
   const bool nobody_deletes_;
   static constexpr uint32_t kSlots = 40;
-  static constexpr uint64_t kArenaBytes = 256 * kKiB;
+  static constexpr uint64_t kArenaBytes = 64 * kKiB;  // small: a full one is quickly walked
   FakeStore store_{{.slots = kSlots,
                     .arena_bytes = kArenaBytes,
                     .limits = {.max_sessions = 8, .max_requests_per_session = 64,

@@ -273,7 +273,9 @@ void AddSessionPrograms(Seeds& seeds) {
 
 void AddRecoverPrograms(Seeds& seeds) {
   // Steps of recover.cc: 0 puts, 1 leases, 5 is a turn; 6 to 14 tear; 15 takes over.
-  const auto put = [](char block) { return std::string("\0\0", 2) + block + std::string(2, '\0') + "\5"; };
+  const auto put = [](char block) {
+    return std::string("\0\0", 2) + block + std::string(2, '\0') + "\5";
+  };
   const std::string lease("\1\1\3\5", 4);
   const std::string base = put(0) + put(4) + lease + put(3);
   seeds.Add("recover", base + "\17" + base);

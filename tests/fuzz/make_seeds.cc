@@ -281,7 +281,7 @@ void AddRecoverPrograms(Seeds& seeds) {
   seeds.Add("recover", base + "\17" + base);
   for (char slot = 0; slot < 4; ++slot) {
     const std::string of(1, slot);
-    for (const char state : {0, 1, 2, 3, 4, 5, 10}) {
+    for (const char state : {'\0', '\1', '\2', '\3', '\4', '\5', '\12'}) {
       seeds.Add("recover", base + "\6" + of + state + "\17" + base);
     }
     for (const std::string_view word : {"\10", "\13", "\15"}) {

@@ -20,7 +20,8 @@ TEST(Unpack, ValueThatClaimsMoreElementsThanItHasBytesIsRefused) {
   const std::string text("\xdb\xff\xff\xff\xff", 5);
   EXPECT_THROW(Unpack<std::vector<int64_t>>(array), msgpack::array_size_overflow);
   EXPECT_THROW((Unpack<std::map<int, int>>(map)), msgpack::map_size_overflow);
-  EXPECT_THROW(Unpack<std::string>(text), msgpack::str_size_overflow);
+  // Of a text the bytes are looked for before any memory is taken.
+  EXPECT_THROW(Unpack<std::string>(text), msgpack::insufficient_bytes);
   // Inside another, where the outer one is right.
   EXPECT_THROW(Unpack<Nested>("\x91\x91" + array), msgpack::array_size_overflow);
 }

@@ -27,7 +27,8 @@
 //    (ChannelConsumer::Next says why), and costs its two ends this channel and nothing else.
 //    A head that lies keeps the liar's own peer from sending: it harms its own calls.
 // 8. VERSION: kChannelLayoutVersion, checked when a segment is attached.
-// 9. TESTS: tests/unit/channel/channel_test.cc; the ring's model is tests/model/ring.pml.
+// 9. TESTS: tests/unit/channel/channel_test.cc, tests/fuzz/channel_record.cc; the ring's
+//    model is tests/model/ring.pml.
 #ifndef PENSTOCK_RUNTIME_CHANNEL_CHANNEL_LAYOUT_H_
 #define PENSTOCK_RUNTIME_CHANNEL_CHANNEL_LAYOUT_H_
 

@@ -19,7 +19,7 @@ std::string PackError(const ErrorFacts& facts) {
 void ThrowError(std::string_view packed) {
   std::tuple<uint8_t, std::string, std::string, std::string, int32_t, int32_t, int32_t> facts;
   try {
-    msgpack::unpack(packed.data(), packed.size()).get().convert(facts);
+    facts = Unpack<decltype(facts)>(packed);
   } catch (const std::exception&) {
     throw ObjectLost("the error of this call cannot be read: its process wrote nonsense");
   }

@@ -26,8 +26,8 @@
 //    believes an entry only as far as it fits the arena and no other entry.
 // 8. VERSION: kLeaseLayoutVersion, in the header; another one is refused before anything
 //    is touched.
-// 9. TESTS: tests/unit/object/core_{lease,death,hostile,property,recover}_test.cc. More of
-//    all parts in docs/formats/lease_table.md.
+// 9. TESTS: tests/unit/object/core_{lease,death,hostile,property,recover}_test.cc,
+//    tests/fuzz/{recover,segments}.cc. More of all parts in docs/formats/lease_table.md.
 #ifndef PENSTOCK_STORE_SHM_LEASE_LAYOUT_H_
 #define PENSTOCK_STORE_SHM_LEASE_LAYOUT_H_
 

@@ -43,8 +43,8 @@
 //    struct or constant here bumps it. Another version is refused before mapping.
 // 9. TESTS: tests/unit/shm/{ring,pin_row,session_segment,parking}_test.cc,
 //    tests/unit/object/core_{hostile,death}_test.cc, tests/model/{ring,s1_parking}.pml,
-//    tests/integration/{hostile_client,client_death}_test.cc. More of all parts in
-//    docs/formats/session.md.
+//    tests/integration/{hostile_client,client_death}_test.cc, tests/fuzz/session.cc. More of
+//    all parts in docs/formats/session.md.
 #ifndef PENSTOCK_STORE_SHM_SESSION_LAYOUT_H_
 #define PENSTOCK_STORE_SHM_SESSION_LAYOUT_H_
 
@@ -174,19 +174,21 @@ struct alignas(64) Completion {
                        // for an object: IndexHeader::restarts (SYNC S4)
   uint8_t for_reserved_id;  // of a grant: 1 = the lease is bound to the id asked for
   uint32_t request;
+  struct Grant {
+    uint64_t block_bytes;
+    GrantedLease leases[kLeasesPerGrant];
+  };
+  struct Object {
+    ObjectId id;
+    uint64_t size;
+    uint64_t generation;
+    uint32_t slot;
+    uint32_t metadata_size;
+    uint64_t offset;
+  };
   union {
-    struct {
-      uint64_t block_bytes;
-      GrantedLease leases[kLeasesPerGrant];
-    } grant;
-    struct {
-      ObjectId id;
-      uint64_t size;
-      uint64_t generation;
-      uint32_t slot;
-      uint32_t metadata_size;
-      uint64_t offset;
-    } object;  // kObject, kEvent, kSealRefused
+    Grant grant;
+    Object object;  // kObject, kEvent, kSealRefused
     uint64_t detail[7];
   };
 };

@@ -16,8 +16,8 @@
 // 7. TRUST: hostile input. Header and stored bytes carry checksums of 64 bits and are
 //    compared with the entry before anybody is told that a read went well.
 // 8. VERSION: kSpillFileVersion, in the file's header and in each record's.
-// 9. TESTS: tests/unit/spill/{damage,restart}_test.cc. More of all parts in
-//    docs/formats/spill_file.md.
+// 9. TESTS: tests/unit/spill/{damage,restart}_test.cc, tests/fuzz/spill_files.cc. More of
+//    all parts in docs/formats/spill_file.md.
 #ifndef PENSTOCK_STORE_SPILL_FILE_LAYOUT_H_
 #define PENSTOCK_STORE_SPILL_FILE_LAYOUT_H_
 

@@ -18,6 +18,9 @@ namespace {
 
 // A daemon has sessions to keep descriptors for.
 constexpr size_t kMostOpenFiles = 64;
+// More files than a store makes in its life. Only a stranger's file has a number above, and
+// going on behind it would use up the numbers.
+constexpr uint32_t kMostFileNumber = uint32_t{1} << 31;
 
 struct alignas(kSpillBlockBytes) Block {
   std::array<std::byte, kSpillBlockBytes> bytes{};
@@ -93,7 +96,9 @@ void SpillFiles::Recover(EntryBook& book, SpillStats& stats) {
   const uint32_t highest = directory_.RemoveFiles([this](SpillFileId id) {
     return id.incarnation == directory_.incarnation() && files_.contains(id.number);
   });
-  table_.set_next_file(std::max(table_.next_file(), highest + 1));
+  if (highest < kMostFileNumber) {
+    table_.set_next_file(std::max(table_.next_file(), highest + 1));
+  }
   for (auto& [number, file] : files_) {
     total_bytes_ += file->head_bytes;
     file->reserved_bytes = file->head_bytes;

@@ -69,6 +69,26 @@ TEST(CommandLine, StatusAsJsonIsOneObjectWithEveryCounter) {
   }
 }
 
+TEST(CommandLine, DoctorLooksAtThisHostAndAtTheDaemonOnIt) {
+  const TestDaemon daemon({"--memory", "16MiB"});
+  const ProgramOutcome table =
+      RunProgram({ProgramPath("penstock"), "doctor", "--dir", daemon.dir()});
+  EXPECT_EQ(table.exit_code, 0);
+  for (const std::string& part :
+       {std::string("to improve"), std::string("io_uring"), std::string("huge pages"),
+        fmt::format("of daemon process {}", daemon.daemon_pid())}) {
+    EXPECT_TRUE(Contains(table.output, part)) << part << " in\n" << table.output;
+  }
+  const ProgramOutcome outcome =
+      RunProgram({ProgramPath("penstock"), "doctor", "--dir", daemon.dir(), "--json"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  const auto json = nlohmann::json::parse(outcome.output);
+  EXPECT_EQ(json.at("can_run"), true);
+  EXPECT_GE(json.at("findings").size(), 15u);
+  const ProgramOutcome help = RunProgram({ProgramPath("penstock"), "doctor", "--help"});
+  EXPECT_TRUE(Contains(help.output, "Examples")) << help.output;
+}
+
 TEST(CommandLine, WhatIsWrongIsSaidWithTheNextStep) {
   const TempDir dir;
   ProgramOutcome outcome =

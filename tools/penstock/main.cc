@@ -8,6 +8,7 @@
 
 #include "store/base/store_directory.h"
 #include "store/base/units.h"
+#include "tools/penstock/doctor.h"
 
 namespace {
 
@@ -61,24 +62,49 @@ void PrintJson(const penstock::DaemonStatus& status) {
   std::cout << json.dump(2) << "\n";
 }
 
+int Doctor(const std::string& dir, bool json) {
+  penstock::Host host;
+  host.trials = penstock::TryHost();
+  host.store_dir = penstock::StoreDirectory(dir);
+  if (const auto status = penstock::QueryStatus(dir); status.ok()) {
+    host.daemon_pid = static_cast<int32_t>(status->Counter("daemon_pid"));
+  }
+  const std::vector<penstock::Finding> findings = penstock::Examine(host);
+  std::cout << (json ? penstock::FormatFindingsAsJson(findings)
+                     : penstock::FormatFindings(findings));
+  return penstock::ExitStatus(findings);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Looks at a running Penstock store."};
+  CLI::App app{"Looks at a running Penstock store, and at the host below it."};
   app.require_subcommand(1);
   app.footer(
       "Examples:\n"
       "  penstock status                  the store in the default directory\n"
       "  penstock status --dir /run/me    another one\n"
-      "  penstock status --json           for machines");
+      "  penstock status --json           for machines\n"
+      "  penstock doctor                  what this host gives Penstock, and how to give more");
   CLI::App* const status_command =
       app.add_subcommand("status", "memory, objects, sessions and counters of the store");
   std::string dir;
   bool json = false;
   status_command->add_option("--dir", dir, "directory of the store (PENSTOCK_DIR)");
   status_command->add_flag("--json", json, "one JSON object instead of tables");
+  CLI::App* const doctor_command = app.add_subcommand(
+      "doctor", "what this host gives Penstock, and the command that would improve it");
+  doctor_command->add_option("--dir", dir, "directory of a running store (PENSTOCK_DIR)");
+  doctor_command->add_flag("--json", json, "one JSON object instead of a table");
+  doctor_command->footer(
+      "Exit status 1 only where Penstock cannot run at all.\n"
+      "Examples:\n"
+      "  penstock doctor                  a table: what, found, good?, to improve\n"
+      "  penstock doctor --dir /run/me    looks at the daemon that runs there too\n"
+      "  penstock doctor --json           for machines");
   CLI11_PARSE(app, argc, argv);
 
+  if (doctor_command->parsed()) return Doctor(dir, json);
   const auto status = penstock::QueryStatus(dir);
   if (!status.ok()) {
     std::cerr << "penstock: " << std::string(status.status().message()) << "\n";

@@ -87,6 +87,21 @@ TEST(SpillRestart, FilesOfOtherStoresGoAndNothingElseDoes) {
   EXPECT_GT(world.table.Place(world.Keep(2, 5).handle).file, 99u);
 }
 
+TEST(SpillRestart, AStrangersFileDoesNotUseUpTheNumbers) {
+  SpillWorld world;
+  world.Open();
+  const KeptObject kept = world.Keep(1, 1000);
+  world.Stop();
+  for (const uint32_t number : {~uint32_t{0}, ~uint32_t{0} - 1, uint32_t{1} << 31}) {
+    std::ofstream(world.options.dir + "/" + SpillFileName(kIncarnation, number)) << "x";
+  }
+  world.Restart();
+  const KeptObject next = world.Keep(2, 1000);
+  EXPECT_LT(world.table.Place(next.handle).file, 10u);
+  world.ExpectWhole(kept);
+  world.ExpectWhole(next);
+}
+
 TEST(SpillRestart, ASecondStoreOnTheDirectoryIsRefusedByName) {
   SpillWorld world;
   world.Open();

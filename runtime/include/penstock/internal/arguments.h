@@ -131,13 +131,20 @@ bool UnpackNumber(std::string_view bytes, T& value) {
   value = static_cast<T>(number);
   return true;
 }
+// A value cannot hold more elements than it has bytes, but it can say so, and memory is taken
+// before they are looked for: five bytes would take 64 GiB. Nested, each level may say so.
+inline msgpack::unpack_limit LimitsOf(std::string_view bytes) {
+  constexpr size_t kMostNested = 128;
+  return {bytes.size(), bytes.size(), bytes.size(), bytes.size(), bytes.size(), kMostNested};
+}
 template <typename T>
 T Unpack(std::string_view bytes) {
   if constexpr (std::integral<T> && sizeof(T) > 1) {
     if (T value; UnpackNumber(bytes, value)) return value;
   }
   UnpackZone zone;
-  return msgpack::unpack(zone.get(), bytes.data(), bytes.size()).template as<T>();
+  return msgpack::unpack(zone.get(), bytes.data(), bytes.size(), nullptr, nullptr,
+                         LimitsOf(bytes)).template as<T>();
 }
 
 // Arguments: for each a kind, a length of four bytes, and so many bytes.

@@ -60,7 +60,7 @@ RecoveryReport Core::Recover(std::span<const KeptSession> kept,
 }
 
 SessionRow Core::KeepSession(const KeptSession& kept) {
-  const SessionRow row = NewRow(kept.segments, kept.number, kept.pid);
+  const SessionRow row = NewRow(kept.segments, kept.number, kept.pid, kept.role);
   CoreSession& session = *sessions_[row];
   session.kept = true;
   session.segments.daemon->backlogged.store(0, std::memory_order_relaxed);

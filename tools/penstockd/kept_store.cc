@@ -22,7 +22,7 @@ struct Message {
   uint32_t kind;
   uint32_t uid;
   int32_t pid;
-  uint32_t reserved;
+  uint32_t read_only;  // 0 or 1
   uint64_t number;
 };
 static_assert(sizeof(Message) == 24);
@@ -43,6 +43,7 @@ void TakeMessage(const Message& message, std::vector<UniqueFd>& fds, KeptStore& 
       if (fds.size() != kSessionFds) break;
       kept.sessions[message.number] = {
           .number = message.number, .pid = message.pid, .uid = message.uid,
+          .read_only = message.read_only != 0,
           .socket = std::move(fds[0]), .pidfd = std::move(fds[1]),
           .client_file = std::move(fds[2]), .daemon_file = std::move(fds[3]),
           .daemon_doorbell = std::move(fds[4]), .client_doorbell = std::move(fds[5])};
@@ -70,7 +71,7 @@ absl::StatusOr<ChannelEnds> MakeKeeperChannel() {
 
 absl::Status KeeperChannel::Send(uint32_t kind, const SessionDescriptors& about,
                                  std::vector<int> fds) {
-  const Message message{kind, about.uid, about.pid, 0, about.number};
+  const Message message{kind, about.uid, about.pid, about.read_only ? 1u : 0u, about.number};
   return SendPacket(fd_.get(), {reinterpret_cast<const char*>(&message), sizeof(message)}, fds);
 }
 

@@ -20,6 +20,7 @@ struct KeptConnection {
   uint64_t number = 0;  // of the session
   int32_t pid = 0;
   uint32_t uid = 0;
+  bool read_only = false;  // its role, which outlives the daemon that gave it
   UniqueFd socket;
   UniqueFd pidfd;
   UniqueFd client_file;
@@ -46,6 +47,7 @@ struct SessionDescriptors {
   uint64_t number = 0;
   int32_t pid = 0;
   uint32_t uid = 0;
+  bool read_only = false;
   int socket = -1;
   int pidfd = -1;
   int client_file = -1;

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <new>
 #include <random>
 #include <thread>
 
@@ -111,6 +112,14 @@ int InAProcess(const std::function<int()>& body) {
   return WaitForChild(pid);
 }
 
+// Of one attack, over all its processes.
+std::atomic<uint64_t>& SharedCount() {
+  void* const memory = mmap(nullptr, sizeof(std::atomic<uint64_t>), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) GiveUp("no memory for a counter");
+  return *new (memory) std::atomic<uint64_t>{0};
+}
+
 bool IsRevoked(const RawSession& session) {
   return session.segments.daemon->revoked.load() != 0;
 }
@@ -146,10 +155,10 @@ int FloodTheSocket(const Attack& attack) {
 
 int FloodTheRing(const Attack& attack) {
   Random random(attack.seed);
-  for (uint64_t sent = 0; sent < attack.messages;) {
-    const uint64_t part = std::min<uint64_t>(attack.messages - sent, 5000);
+  std::atomic<uint64_t>& sent = SharedCount();
+  while (sent.load() < attack.messages) {
+    const uint64_t part = std::min<uint64_t>(attack.messages - sent.load(), 5000);
     const uint64_t seed = random();
-    const uint64_t before = attack.sent->load();
     const int code = InAProcess([&] {
       Random own(seed);
       RawSession session(attack.dir, Below(own, 8) == 0);
@@ -158,20 +167,21 @@ int FloodTheRing(const Attack& attack) {
         // One in 400 is spoilt, so that those before it count, and one ends the session.
         session.Push(Below(own, 400) == 0 ? SpoiltRecord(own, session, i)
                                           : LikelyRecord(own, session, i));
+        sent.fetch_add(1);
         attack.sent->fetch_add(1);
         if (i % 64 == 0) session.Drain();
       }
       return 0;
     });
     if (code != 0) return code;
-    sent += std::max<uint64_t>(1, std::min(part, attack.sent->load() - before));
   }
   return 0;
 }
 
 int ScribbleOverTheOwnSegment(const Attack& attack) {
   Random random(attack.seed);
-  for (uint64_t sent = 0; sent < attack.messages;) {
+  std::atomic<uint64_t>& sent = SharedCount();
+  while (sent.load() < attack.messages) {
     const uint64_t seed = random();
     const int code = InAProcess([&] {
       Random own(seed);
@@ -193,6 +203,7 @@ int ScribbleOverTheOwnSegment(const Attack& attack) {
       });
       for (uint32_t i = 1; i <= 500 && !IsRevoked(session); ++i) {
         session.Push(LikelyRecord(own, session, i));
+        sent.fetch_add(1);
         attack.sent->fetch_add(1);
       }
       stop.store(true);
@@ -200,7 +211,6 @@ int ScribbleOverTheOwnSegment(const Attack& attack) {
       return 0;
     });
     if (code != 0) return code;
-    sent += 500;
   }
   return 0;
 }
@@ -248,7 +258,8 @@ int AbuseDescriptors(const Attack& attack) {
         if (fd < 0 || which == kFdArenaWritable) continue;
         for (const int flags : {O_RDONLY, O_RDWR | O_TRUNC, O_WRONLY}) {
           // A read-only descriptor of one's own user can be reopened; it is not written here.
-          UniqueFd again(open(fmt::format("/proc/self/fd/{}", fd).c_str(), flags | O_CLOEXEC));
+          const UniqueFd again(open(fmt::format("/proc/self/fd/{}", fd).c_str(),
+                                    flags | O_NONBLOCK | O_CLOEXEC));
         }
         const bool is_own = which == kFdClientSegment;
         PENSTOCK_CHILD_EXPECT(ftruncate(fd, 0) != 0);

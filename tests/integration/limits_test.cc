@@ -209,6 +209,34 @@ TEST(Limits, AClientWhoFillsItsDoorbellStopsNobody) {
   Must(bystander.Sync());
 }
 
+// A lease makes whoever opens the file next wait, 45 s as Linux comes. It sits on the open file
+// that the daemon sent, so it outlives who took it, as long as anybody has that.
+TEST(Limits, ALeaseOnADescriptorKeepsTheNextDaemonFromNothing) {
+  const TestDaemon daemon;
+  Client bystander = daemon.Connect();
+  const ObjectId id = PutPattern(bystander, 1, 5000);
+  Must(bystander.Sync());
+  RawSession session(daemon.dir());
+  session.segments.client->use.store(kInUse);
+  int taken = 0;
+  for (const FdOrder which : {kFdArenaReadOnly, kFdArenaWritable, kFdIndex, kFdClientSegment,
+                              kFdDaemonSegment}) {
+    if (fcntl(session.fds.at(which).get(), F_SETLEASE, F_WRLCK) == 0) ++taken;
+  }
+  fprintf(stderr, "%d leases taken\n", taken);
+  const pid_t first = daemon.daemon_pid();
+  kill(first, SIGKILL);
+  EXPECT_TRUE(Eventually([&] {
+    const pid_t now = daemon.daemon_pid();
+    return now > 0 && now != first;
+  }));
+  const absl::Time began = absl::Now();
+  EXPECT_TRUE(HasPattern(Must(bystander.Get(id)).data(), 1));
+  EXPECT_FALSE(Must(bystander.Contains(ObjectId::FromName("none"))));
+  EXPECT_LT(absl::Now() - began, absl::Seconds(20));
+  EXPECT_TRUE(daemon.Connect().Put("works").ok());
+}
+
 // A TCP connection that cannot send what it has, and whose last close waits for that.
 UniqueFd LingeringSocket() {
   const UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

@@ -97,6 +97,7 @@ absl::Status Connection::MakeSession(uint32_t capacity, uint64_t session_number)
   number = session_number;
   PENSTOCK_ASSIGN_OR_RETURN(client_file, MemoryFile::Create("client", geometry.client_bytes));
   PENSTOCK_ASSIGN_OR_RETURN(daemon_file, MemoryFile::Create("daemon", geometry.daemon_bytes));
+  PENSTOCK_ASSIGN_OR_RETURN(daemon_read_only, daemon_file.ReopenReadOnly());
   PENSTOCK_ASSIGN_OR_RETURN(daemon_doorbell, MakeDoorbell());
   PENSTOCK_ASSIGN_OR_RETURN(client_doorbell, MakeClientDoorbell());
   PENSTOCK_RETURN_IF_ERROR(MapSession(capacity));
@@ -106,7 +107,6 @@ absl::Status Connection::MakeSession(uint32_t capacity, uint64_t session_number)
 
 absl::Status Connection::MapSession(uint32_t capacity) {
   const SessionGeometry geometry = SessionGeometry::For(capacity);
-  PENSTOCK_ASSIGN_OR_RETURN(daemon_read_only, daemon_file.ReopenReadOnly());
   PENSTOCK_ASSIGN_OR_RETURN(client_mapping,
                             Mapping::Map(client_file.fd(), geometry.client_bytes,
                                          Access::kReadWrite, OnFork::kDrop));
@@ -125,6 +125,7 @@ absl::StatusOr<Connection> Connection::Keep(KeptConnection kept, uint32_t capaci
   connection.role = kept.read_only ? SessionRole::kReadOnly : SessionRole::kReadWrite;
   connection.socket = std::move(kept.socket);
   connection.pidfd = std::move(kept.pidfd);
+  connection.daemon_read_only = std::move(kept.daemon_read_only);
   connection.daemon_doorbell = std::move(kept.daemon_doorbell);
   connection.client_doorbell = std::move(kept.client_doorbell);
   PENSTOCK_ASSIGN_OR_RETURN(

@@ -53,7 +53,8 @@ struct Connection {
   // What the keeper is to hold of the session.
   SessionDescriptors descriptors() const {
     return {number, pid, uid, role == SessionRole::kReadOnly, socket.get(), pidfd.get(),
-            client_file.fd(), daemon_file.fd(), daemon_doorbell.get(), client_doorbell.get()};
+            client_file.fd(), daemon_file.fd(), daemon_read_only.get(), daemon_doorbell.get(),
+            client_doorbell.get()};
   }
 
  private:

@@ -61,9 +61,7 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
   listen_fd_ = listen_fd;
   const bool recovers = kept.has_store();
   if (recovers) {
-    PENSTOCK_ASSIGN_OR_RETURN(memory_,
-                              StoreMemory::Attach(std::move(kept.arena), std::move(kept.index),
-                                                  std::move(kept.leases)));
+    PENSTOCK_ASSIGN_OR_RETURN(memory_, StoreMemory::Attach(kept));
     PENSTOCK_ASSIGN_OR_RETURN(spill_table_,
                               SpillTableMemory::Attach(std::move(kept.spill_table)));
   } else {
@@ -104,8 +102,12 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
 }
 
 absl::Status Server::SendStore() {
-  return keeper_.SendStore(memory_.arena_file.fd(), memory_.index_file.fd(),
-                           memory_.lease_file.fd(), spill_table_.file.fd());
+  return keeper_.SendStore({.arena = memory_.arena_file.fd(),
+                            .index = memory_.index_file.fd(),
+                            .arena_read_only = memory_.arena_read_only.get(),
+                            .index_read_only = memory_.index_read_only.get(),
+                            .leases = memory_.lease_file.fd(),
+                            .spill_table = spill_table_.file.fd()});
 }
 
 absl::Status Server::BeginSpilling() {

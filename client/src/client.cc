@@ -10,8 +10,8 @@ namespace penstock {
 using internal::Session;
 
 absl::StatusOr<Client> Client::Connect(const ClientOptions& options) {
-  PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Open(options.dir));
-  return Client(std::make_shared<internal::ClientState>(options.dir, std::move(session)));
+  PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Open(options));
+  return Client(std::make_shared<internal::ClientState>(options, std::move(session)));
 }
 
 absl::StatusOr<Builder> Client::Create(uint64_t size, const CreateOptions& options) {

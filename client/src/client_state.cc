@@ -44,8 +44,8 @@ void SweepOrphans() {
 
 }  // namespace
 
-ClientState::ClientState(std::string dir, std::unique_ptr<Session> session)
-    : dir_(std::move(dir)), current_(session.get()) {
+ClientState::ClientState(ClientOptions options, std::unique_ptr<Session> session)
+    : options_(std::move(options)), current_(session.get()) {
   const ReopeningLock lock;
   sessions_.push_back(std::move(session));
   SweepOrphans();
@@ -66,7 +66,7 @@ absl::StatusOr<Session*> ClientState::Reopen() {
   const ReopeningLock lock;
   Session* const current = current_.load(std::memory_order_acquire);
   if (current->Usable()) return current;  // another thread was faster
-  absl::StatusOr<std::unique_ptr<Session>> opened = Session::Open(dir_);
+  absl::StatusOr<std::unique_ptr<Session>> opened = Session::Open(options_);
   if (!opened.ok()) return opened.status();
   if (current->FromThisProcess() && current->HasUnsynced()) {
     lost_work.store(true, std::memory_order_relaxed);

@@ -15,7 +15,7 @@ namespace penstock::internal {
 // Thread safety: every call from any thread.
 class ClientState {
  public:
-  ClientState(std::string dir, std::unique_ptr<Session> session);
+  ClientState(ClientOptions options, std::unique_ptr<Session> session);
   // Sessions of which views or builders are still about live on until those are gone.
   ~ClientState();
 
@@ -39,7 +39,7 @@ class ClientState {
  private:
   absl::StatusOr<Session*> Reopen();
 
-  const std::string dir_;
+  const ClientOptions options_;
   std::atomic<Session*> current_;
   std::vector<std::unique_ptr<Session>> sessions_;  // under the reopening lock
 };

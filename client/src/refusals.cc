@@ -1,6 +1,8 @@
 // The texts of refusals: what was expected, what is, what to do next.
 #include "client/src/refusals.h"
 
+#include <unistd.h>
+
 #include <fmt/format.h>
 
 #include "store/base/units.h"
@@ -100,6 +102,17 @@ absl::Status AlreadyExistsStatus(const ObjectId& id) {
 
 absl::Status NilIdStatus() {
   return absl::InvalidArgumentError("the nil id names no object: use NextId or FromName");
+}
+
+absl::Status ReadOnlyStatus(bool asked) {
+  if (asked) {
+    return absl::PermissionDeniedError(
+        "this client may only read, as its ClientOptions::read_only asked: connect another "
+        "one without it");
+  }
+  return absl::PermissionDeniedError(fmt::format(
+      "user {0} may only read in this store: have its owner start penstockd with --allow "
+      "uid:{0}:rw", geteuid()));
 }
 
 absl::Status DeadlineStatus(const ObjectId& id) {

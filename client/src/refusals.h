@@ -14,6 +14,8 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
 
 absl::Status AlreadyExistsStatus(const ObjectId& id);
 absl::Status NilIdStatus();
+// A write in a session that may only read; `asked`: by its client's own wish.
+absl::Status ReadOnlyStatus(bool asked);
 absl::Status DeadlineStatus(const ObjectId& id);
 
 }  // namespace penstock::internal

@@ -15,18 +15,19 @@
 #include "store/shm/memory_file.h"
 
 namespace penstock::internal {
-absl::StatusOr<std::unique_ptr<Session>> Session::Open(const std::string& dir) {
+absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ClientOptions& options) {
   WatchForks();
   std::unique_ptr<Session> session(new Session());
   session->fork_generation = ForkGeneration();
-  PENSTOCK_RETURN_IF_ERROR(session->Connect(dir));
+  PENSTOCK_RETURN_IF_ERROR(session->Connect(options));
   return session;
 }
 
-absl::Status Session::Connect(const std::string& dir) {
-  dir_ = StoreDirectory(dir);
-  const std::string hello =
-      HelloMessage(wire::Role_Client, kIndexLayoutVersion, kSessionLayoutVersion);
+absl::Status Session::Connect(const ClientOptions& options) {
+  dir_ = StoreDirectory(options.dir);
+  asked_for_read_only_ = options.read_only;
+  const std::string hello = HelloMessage(wire::Role_Client, kIndexLayoutVersion,
+                                         kSessionLayoutVersion, options.read_only);
   PENSTOCK_ASSIGN_OR_RETURN(Conversation begun,
                             ConnectAndAsk(SocketPath(dir_), {&hello, 1}));
   socket_ = std::move(begun.socket);
@@ -34,7 +35,7 @@ absl::Status Session::Connect(const std::string& dir) {
   PENSTOCK_ASSIGN_OR_RETURN(const wire::Message* message, ParseMessage(packet.bytes));
   if (const auto* refused = message->body_as_Refused()) return StatusOf(*refused);
   const auto* welcome = message->body_as_Welcome();
-  if (welcome == nullptr || packet.fds.size() != kFdCount) {
+  if (welcome == nullptr || !PlaceWelcomeFds(welcome->read_only(), packet.fds)) {
     return absl::InvalidArgumentError(
         fmt::format("what answers at {} sent no welcome: it is another program", dir_));
   }
@@ -63,9 +64,6 @@ absl::Status Session::Adopt(const WelcomeFacts& facts, std::vector<UniqueFd>& fd
   PENSTOCK_ASSIGN_OR_RETURN(
       const MemoryFile read_only,
       MemoryFile::Adopt(std::move(fds[kFdArenaReadOnly]), facts.arena_bytes));
-  PENSTOCK_ASSIGN_OR_RETURN(
-      const MemoryFile writable,
-      MemoryFile::Adopt(std::move(fds[kFdArenaWritable]), facts.arena_bytes));
   PENSTOCK_ASSIGN_OR_RETURN(const MemoryFile index,
                             MemoryFile::Adopt(std::move(fds[kFdIndex]), facts.index_bytes));
   PENSTOCK_ASSIGN_OR_RETURN(
@@ -80,8 +78,15 @@ absl::Status Session::Adopt(const WelcomeFacts& facts, std::vector<UniqueFd>& fd
   PENSTOCK_ASSIGN_OR_RETURN(arena_mapping_, Mapping::Map(read_only.fd(), facts.arena_bytes,
                                                          Access::kReadOnly,
                                                          OnFork::kInherit));
-  PENSTOCK_ASSIGN_OR_RETURN(arena_writable_, Mapping::Map(writable.fd(), facts.arena_bytes,
-                                                          Access::kReadWrite, OnFork::kDrop));
+  read_only_ = facts.read_only || asked_for_read_only_;
+  if (!read_only_) {
+    PENSTOCK_ASSIGN_OR_RETURN(
+        const MemoryFile writable,
+        MemoryFile::Adopt(std::move(fds[kFdArenaWritable]), facts.arena_bytes));
+    PENSTOCK_ASSIGN_OR_RETURN(arena_writable_, Mapping::Map(writable.fd(), facts.arena_bytes,
+                                                            Access::kReadWrite,
+                                                            OnFork::kDrop));
+  }
   PENSTOCK_ASSIGN_OR_RETURN(index_mapping_, Mapping::Map(index.fd(), facts.index_bytes,
                                                          Access::kReadOnly, OnFork::kDrop));
   PENSTOCK_ASSIGN_OR_RETURN(client_mapping_, Mapping::Map(client.fd(), geometry.client_bytes,

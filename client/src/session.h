@@ -32,7 +32,7 @@ namespace penstock::internal {
 // Thread safety: every call from any thread of the process that opened it.
 class Session : public SessionHead {
  public:
-  static absl::StatusOr<std::unique_ptr<Session>> Open(const std::string& dir);
+  static absl::StatusOr<std::unique_ptr<Session>> Open(const ClientOptions& options);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -82,7 +82,7 @@ class Session : public SessionHead {
 
  private:
   Session() = default;
-  absl::Status Connect(const std::string& dir);
+  absl::Status Connect(const ClientOptions& options);
   absl::Status Adopt(const WelcomeFacts& facts, std::vector<UniqueFd>& fds);
   void WatchSocket();
   void Die(absl::Status why);
@@ -135,6 +135,8 @@ class Session : public SessionHead {
   uint64_t incarnation_ = 0;
   uint64_t number_ = 0;
   uint64_t arena_bytes_ = 0;
+  bool read_only_ = false;
+  bool asked_for_read_only_ = false;
   std::string dir_;
   UniqueFd socket_;
   UniqueFd daemon_doorbell_;

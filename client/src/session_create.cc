@@ -38,6 +38,7 @@ absl::Status CheckSize(uint64_t size, uint64_t metadata, uint64_t arena_bytes) {
 }  // namespace
 
 absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& options) {
+  if (read_only_) [[unlikely]] return ReadOnlyStatus(asked_for_read_only_);
   PENSTOCK_RETURN_IF_ERROR(CheckSize(size, options.metadata.size(), arena_bytes_));
   const uint64_t block_bytes = BlockBytes(MetadataOffset(size) + options.metadata.size());
   const bool own_id = !options.id || (options.id->session == number_ &&
@@ -194,6 +195,7 @@ void Session::ReturnLease(const Builder& builder) {
 }
 
 absl::Status Session::Delete(const ObjectId& id) {
+  if (read_only_) [[unlikely]] return ReadOnlyStatus(asked_for_read_only_);
   switch (submissions_->PushDeleteOfNewest(id)) {
     case SubmissionQueue::OwnDelete::kPushed: return absl::OkStatus();
     case SubmissionQueue::OwnDelete::kDead: return WhyUnusable();

@@ -32,14 +32,14 @@ void Core::FinishPopulation() {
 }
 
 absl::StatusOr<SessionRow> Core::OpenSession(SessionSegments segments, uint64_t number,
-                                             int32_t pid) {
+                                             int32_t pid, SessionRole role) {
   if (open_rows_.size() >= limits_.max_sessions) {
     return absl::ResourceExhaustedError(
         fmt::format("the daemon has its limit of {} sessions open: close some, or start it "
                     "with a higher --max-sessions", limits_.max_sessions));
   }
   leases_.header().next_session = std::max(leases_.header().next_session, number + 1);
-  return NewRow(segments, number, pid);
+  return NewRow(segments, number, pid, role);
 }
 
 uint32_t Core::NewMaker(int32_t pid, bool live) {
@@ -55,7 +55,8 @@ uint32_t Core::NewMaker(int32_t pid, bool live) {
   return maker;
 }
 
-SessionRow Core::NewRow(const SessionSegments& segments, uint64_t number, int32_t pid) {
+SessionRow Core::NewRow(const SessionSegments& segments, uint64_t number, int32_t pid,
+                        SessionRole role) {
   SessionRow row;
   if (free_rows_.empty()) {
     row = static_cast<SessionRow>(sessions_.size());
@@ -68,6 +69,7 @@ SessionRow Core::NewRow(const SessionSegments& segments, uint64_t number, int32_
   auto session = std::make_unique<CoreSession>();
   session->number = number;
   session->pid = pid;
+  session->role = role;
   session->segments = segments;
   session->submissions = segments.MakeSubmissionConsumer();
   session->completions = segments.MakeCompletionProducer();
@@ -88,8 +90,9 @@ void Core::CloseSession(SessionRow row) {
   PENSTOCK_CRASH_POINT(kCloseDrained);
   // Requests of a session that is gone are nobody's.
   std::erase_if(deferred_, [row](const Deferred& d) { return d.row == row; });
-  std::erase_if(room_waiters_, [row](const RoomWaiter& w) { return w.row == row; });
-  while (!session.requests.empty()) ForgetRequest(row, session.requests.begin()->first);
+  std::vector<uint32_t> unanswered;
+  for (const auto& [request, pending] : session.requests) unanswered.push_back(request);
+  for (const uint32_t request : unanswered) ForgetRequest(row, request);
 
   std::erase(open_rows_, row);
   std::erase(unpublished_rows_, row);
@@ -220,7 +223,7 @@ bool Core::Turn() {
     AnswerDeferred(deferred);
     worked = true;
   }
-  if (room_changed_) ServeRoomWaiters();
+  if (room_changed_ || forgotten_room_waiters_ > 0) ServeRoomWaiters();
   if (spill_ != nullptr) SpillAhead();
   worked |= StepCompaction();
   sealed_evictable_ = false;

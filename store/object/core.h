@@ -66,6 +66,8 @@ struct CoreLimits {
   uint32_t max_sessions = 4096;
   uint32_t max_requests_per_session = 65536;
   uint32_t max_leases_per_request = 2048;
+  // Threads of one client that wait for room: each asks for one block at a time.
+  uint32_t max_room_waits_per_session = 4096;
   uint64_t max_event_backlog = 65536;
 };
 
@@ -74,6 +76,7 @@ struct KeptSession {
   SessionSegments segments;
   uint64_t number = 0;
   int32_t pid = 0;
+  SessionRole role = SessionRole::kReadWrite;
 };
 
 // What a successor found.
@@ -120,10 +123,13 @@ class Core {
   // Takes a session whose segments are formatted with `number`. ResourceExhausted at the
   // limit of sessions.
   absl::StatusOr<SessionRow> OpenSession(SessionSegments segments, uint64_t number,
-                                         int32_t pid);
+                                         int32_t pid,
+                                         SessionRole role = SessionRole::kReadWrite);
   // The session's process is gone, or said good-bye: drains its ring (what it sealed
   // counts), returns its leases, deletes its bound objects, forgets its row.
   void CloseSession(SessionRow row);
+  // Ends a session for what its client did outside its ring, as for a wrong record.
+  void EndSession(SessionRow row, const std::string& why) { Break(row, why); }
   // Whether an open session of this number belongs to process `pid`.
   bool IsSessionOf(uint64_t number, int32_t pid) const;
   // Deletes what these sessions sealed: of those that have ended now, of the others when they
@@ -165,6 +171,7 @@ class Core {
     uint64_t block_bytes;
     bool reserve;
     ObjectId id;
+    uint64_t ticket;
   };
   struct Deferred {
     SessionRow row;
@@ -196,16 +203,21 @@ class Core {
   bool HasHeardOf(const LeaseEntry& lease) const;
   bool IsPlausible(uint32_t slot) const;
   void Discard(uint32_t slot);
+  std::vector<ExtentEntry> MergedExtents() const;
   void RecoverAllocator(RecoveryReport& report);
   void RecoverHash(RecoveryReport& report);
   void ListLease(uint32_t slot);
   void ListObject(uint32_t slot);
   uint32_t MakerOf(const LeaseEntry& lease);
   uint32_t NewMaker(int32_t pid, bool live);
-  SessionRow NewRow(const SessionSegments& segments, uint64_t number, int32_t pid);
+  SessionRow NewRow(const SessionSegments& segments, uint64_t number, int32_t pid,
+                    SessionRole role);
 
   // core_records.cc: one record each. Each returns false after Break.
   bool Handle(SessionRow row, const Submission& record);
+  bool MayHandle(SessionRow row, SubmissionOp op);
+  void WaitForSeal(SessionRow row, const Submission& record);
+  void WaitForRoom(SessionRow row, const Submission& record);
   bool HandleSeal(SessionRow row, const Submission& record);
   bool HandleReturnLease(SessionRow row, const Submission& record);
   bool HandleConfirm(SessionRow row, const Submission& record);
@@ -240,6 +252,8 @@ class Core {
   enum class Evicting { kNo, kAllowed };
   bool ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting);
   void ServeRoomWaiters();
+  bool IsForgotten(const RoomWaiter& waiter) const;
+  void ForgetRoomWaiter();
   Completion RoomRefusal(AnswerCode code) const;
   void RefuseRoom(SessionRow row, uint32_t request, AnswerCode code);
   bool MayEverFit(uint64_t block_bytes) const;
@@ -350,6 +364,8 @@ class Core {
 
   absl::flat_hash_map<ObjectId, std::vector<Waiter>> waiters_;
   std::deque<RoomWaiter> room_waiters_;
+  uint64_t next_room_ticket_ = 1;
+  uint32_t forgotten_room_waiters_ = 0;  // in the deque, of requests that are gone
   std::vector<Deferred> deferred_;
   std::vector<SessionRow> unpublished_rows_;
 

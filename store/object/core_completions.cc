@@ -177,17 +177,21 @@ void Core::ForgetRequest(SessionRow row, uint32_t request) {
   if (found == session.requests.end()) return;
   const PendingRequest pending = found->second;
   session.requests.erase(found);
-  const auto is_it = [&](const auto& waiter) {
-    return waiter.row == row && waiter.request == request;
-  };
   if (pending.kind == PendingRequest::Kind::kDeferred) return;  // AnswerDeferred skips it
   if (pending.kind == PendingRequest::Kind::kRoom) {
-    std::erase_if(room_waiters_, is_it);
+    --session.room_waits;
+    ForgetRoomWaiter();
     return;
   }
   const auto waiters = waiters_.find(pending.id);
   if (waiters == waiters_.end()) return;
-  std::erase_if(waiters->second, is_it);
+  // The last one takes its place: thousands may wait for one id, and go.
+  const Waiter last = waiters->second.back();
+  waiters->second.pop_back();
+  if (last.row != row || last.request != request) {
+    waiters->second[pending.place] = last;
+    sessions_[last.row]->requests.at(last.request).place = pending.place;
+  }
   if (!waiters->second.empty()) return;
   waiters_.erase(waiters);
   ForgetRestore(pending.id);

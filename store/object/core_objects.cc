@@ -218,7 +218,7 @@ CoreStats Core::Stats() const {
   stats.free_bytes = allocator_.free_bytes() + allocator_.reserved_bytes();
   stats.doomed = doomed_.size();
   stats.sessions = open_rows_.size();
-  stats.room_waiters = room_waiters_.size();
+  stats.room_waiters = room_waiters_.size() - forgotten_room_waiters_;
   stats.spilled_objects = spilled_.size();
   stats.clean_bytes = clean_bytes_;
   stats.writing_bytes = writing_bytes_;

@@ -7,7 +7,33 @@
 
 namespace penstock {
 
+namespace {
+
+// The name of an operation that changes the store; null of one that does not.
+const char* NameOfWrite(SubmissionOp op) {
+  switch (op) {
+    case SubmissionOp::kSeal: return "seal";
+    case SubmissionOp::kDelete:
+    case SubmissionOp::kDeleteById: return "delete";
+    case SubmissionOp::kLease: return "lease";
+    case SubmissionOp::kReserve: return "reserve";
+    case SubmissionOp::kReturnLease: return "give back a lease";
+    default: return nullptr;
+  }
+}
+
+}  // namespace
+
+bool Core::MayHandle(SessionRow row, SubmissionOp op) {
+  if (sessions_[row]->role == SessionRole::kReadWrite) [[likely]] return true;
+  const char* const write = NameOfWrite(op);
+  if (write == nullptr) return true;
+  Break(row, fmt::format("it may only read, and asked to {}", write));
+  return false;
+}
+
 bool Core::Handle(SessionRow row, const Submission& record) {
+  if (!MayHandle(row, record.op)) return false;
   switch (record.op) {
     case SubmissionOp::kSeal: return HandleSeal(row, record);
     case SubmissionOp::kDelete: HandleDelete(record); return true;
@@ -213,9 +239,16 @@ void Core::AnswerMiss(SessionRow row, const Submission& record) {
   } else if ((record.flags_or_count & kGetNoWait) != 0) {
     Answer(row, record.request, AnswerCode::kNotFound);
   } else {
-    sessions_[row]->requests[record.request] = {PendingRequest::Kind::kGet, record.id};
-    waiters_[record.id].push_back({row, record.request});
+    WaitForSeal(row, record);
   }
+}
+
+void Core::WaitForSeal(SessionRow row, const Submission& record) {
+  std::vector<Waiter>& waiters = waiters_[record.id];
+  sessions_[row]->requests[record.request] = {.kind = PendingRequest::Kind::kGet,
+                                              .id = record.id,
+                                              .place = static_cast<uint32_t>(waiters.size())};
+  waiters.push_back({row, record.request});
 }
 
 // Why a library-made id will never come (again); kOk when it still may.

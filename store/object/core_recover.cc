@@ -66,7 +66,7 @@ RecoveryReport Core::Recover(std::span<const KeptSession> kept,
 }
 
 SessionRow Core::KeepSession(const KeptSession& kept) {
-  const SessionRow row = NewRow(kept.segments, kept.number, kept.pid);
+  const SessionRow row = NewRow(kept.segments, kept.number, kept.pid, kept.role);
   CoreSession& session = *sessions_[row];
   session.kept = true;
   session.segments.daemon->backlogged.store(0, std::memory_order_relaxed);
@@ -156,6 +156,25 @@ void Core::Discard(uint32_t slot) {
   slots_.Free(slot);
 }
 
+// Blocks lie across extents that touch; extents overlap where LeaseSegment::RemoveExtent was
+// cut off.
+std::vector<ExtentEntry> Core::MergedExtents() const {
+  std::vector<ExtentEntry> sorted(leases_.extents().begin(), leases_.extents().end());
+  std::erase_if(sorted, [](const ExtentEntry& extent) { return extent.bytes == 0; });
+  std::sort(sorted.begin(), sorted.end(),
+            [](const ExtentEntry& a, const ExtentEntry& b) { return a.offset < b.offset; });
+  std::vector<ExtentEntry> merged;
+  for (const ExtentEntry& extent : sorted) {
+    if (!merged.empty() && extent.offset <= merged.back().offset + merged.back().bytes) {
+      const uint64_t end = extent.offset + extent.bytes;
+      merged.back().bytes = std::max(merged.back().bytes, end - merged.back().offset);
+    } else {
+      merged.push_back(extent);
+    }
+  }
+  return merged;
+}
+
 void Core::RecoverAllocator(RecoveryReport& report) {
   std::vector<uint32_t> used;
   for (uint32_t slot = 0; slot < fresh_slot_; ++slot) {
@@ -164,12 +183,7 @@ void Core::RecoverAllocator(RecoveryReport& report) {
   std::sort(used.begin(), used.end(), [this](uint32_t a, uint32_t b) {
     return leases_[a].offset < leases_[b].offset;
   });
-  std::vector<ExtentEntry> extents(leases_.extents().begin(), leases_.extents().end());
-  std::sort(extents.begin(), extents.end(),
-            [](const ExtentEntry& a, const ExtentEntry& b) { return a.offset < b.offset; });
-  for (size_t i = 0; i + 1 < extents.size(); ++i) {  // LeaseSegment::RemoveExtent was cut off
-    extents[i].bytes = std::min(extents[i].bytes, extents[i + 1].offset - extents[i].offset);
-  }
+  const std::vector<ExtentEntry> extents = MergedExtents();
   std::vector<Allocator::Block> blocks;
   size_t next = 0;
   for (const ExtentEntry& extent : extents) {

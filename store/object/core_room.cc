@@ -46,16 +46,28 @@ bool Core::HandleLease(SessionRow row, const Submission& record) {
     return true;
   }
   if (GrantMany(row, record.request, block_bytes, std::max(ahead, 1u)) > 0) return true;
-  if (session.requests.size() >= limits_.max_requests_per_session) {
+  WaitForRoom(row, record);
+  return true;
+}
+
+// Of a lease or a reservation that cannot be granted yet.
+void Core::WaitForRoom(SessionRow row, const Submission& record) {
+  CoreSession& session = *sessions_[row];
+  if (session.requests.size() >= limits_.max_requests_per_session ||
+      session.room_waits >= limits_.max_room_waits_per_session) {
     Answer(row, record.request, AnswerCode::kTooManyRequests);
-    return true;
+    return;
   }
-  session.requests[record.request] = {PendingRequest::Kind::kRoom, ObjectId{}};
+  const bool reserve = record.op == SubmissionOp::kReserve;
+  const ObjectId id = reserve ? record.id : ObjectId{};
+  const uint64_t ticket = next_room_ticket_++;
+  session.requests[record.request] = {
+      .kind = PendingRequest::Kind::kRoom, .id = id, .ticket = ticket};
+  ++session.room_waits;
   room_waiters_.push_back(
-      {row, session.number, record.request, block_bytes, false, ObjectId{}});
+      {row, session.number, record.request, record.size, reserve, id, ticket});
   room_changed_ = true;
   fruitless_looks_ = 0;
-  return true;
 }
 
 // How many blocks this session may hold beyond its need: from plenty only, never at others'
@@ -100,14 +112,7 @@ bool Core::HandleReserve(SessionRow row, const Submission& record) {
     GrantReserved(row, record.request, record.id, *slot);
     return true;
   }
-  if (session.requests.size() >= limits_.max_requests_per_session) {
-    Answer(row, record.request, AnswerCode::kTooManyRequests);
-    return true;
-  }
-  session.requests[record.request] = {PendingRequest::Kind::kRoom, record.id};
-  room_waiters_.push_back({row, session.number, record.request, block_bytes, true, record.id});
-  room_changed_ = true;
-  fruitless_looks_ = 0;
+  WaitForRoom(row, record);
   return true;
 }
 
@@ -353,8 +358,30 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
   return true;
 }
 
+bool Core::IsForgotten(const RoomWaiter& waiter) const {
+  if (waiter.row == kStoreRow) return false;
+  const CoreSession* const session = sessions_[waiter.row].get();
+  if (session == nullptr || session->number != waiter.session) return true;
+  const auto request = session->requests.find(waiter.request);
+  return request == session->requests.end() || request->second.ticket != waiter.ticket;
+}
+
+// A request that waited for room is gone. The first in line is always one that waits; others
+// are taken out at the end of the turn, all at once: a client may cancel thousands.
+void Core::ForgetRoomWaiter() {
+  ++forgotten_room_waiters_;
+  while (!room_waiters_.empty() && IsForgotten(room_waiters_.front())) {
+    room_waiters_.pop_front();
+    --forgotten_room_waiters_;
+  }
+}
+
 void Core::ServeRoomWaiters() {
   room_changed_ = false;
+  if (forgotten_room_waiters_ > 0) {
+    std::erase_if(room_waiters_, [this](const RoomWaiter& w) { return IsForgotten(w); });
+    forgotten_room_waiters_ = 0;
+  }
   ++compaction_.room_round;
   AbandonStaleCompaction();
   while (!room_waiters_.empty()) {
@@ -371,7 +398,13 @@ void Core::ServeRoomWaiters() {
     const RoomWaiter waiter = room_waiters_[i];
     const bool may_fit =
         waiter.block_bytes < refused_bytes && MayOvertake(waiter.block_bytes);
-    if (may_fit && ServeRoomWaiter(waiter, Evicting::kNo)) continue;  // i is the next now
+    if (may_fit && ServeRoomWaiter(waiter, Evicting::kNo)) {
+      if (waiter.row != kStoreRow) {
+        room_waiters_.erase(room_waiters_.begin() + static_cast<ptrdiff_t>(i));
+        --forgotten_room_waiters_;
+      }
+      continue;  // i is the next now
+    }
     refused_bytes = std::min(refused_bytes, waiter.block_bytes);
     ++i;
   }

@@ -222,12 +222,11 @@ void Core::RetrySpill() {
 
 // A get of an object on disk: it waits like for a seal, and room is made like for a creator.
 void Core::WaitForRestore(SessionRow row, const Submission& record) {
-  sessions_[row]->requests[record.request] = {PendingRequest::Kind::kGet, record.id};
-  waiters_[record.id].push_back({row, record.request});
+  WaitForSeal(row, record);
   if (!restoring_.try_emplace(record.id, kNoSlot).second) return;
   const SpilledFacts facts = spill_->SpillFacts(spilled_.at(record.id));
   room_waiters_.push_back({kStoreRow, kStoreSession, 0, BlockBytes(facts.stored_bytes), false,
-                           record.id});
+                           record.id, 0});
   room_changed_ = true;
   fruitless_looks_ = 0;
 }

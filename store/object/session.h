@@ -16,16 +16,23 @@ namespace penstock {
 // A session's place in the core; reused after the session's end.
 using SessionRow = uint32_t;
 
+// What a session may do. One that reads only gets, looks, lists and subscribes; a record of
+// it that would change the store is a breach, for its library never sends one.
+enum class SessionRole : uint8_t { kReadWrite, kReadOnly };
+
 // A request that waits for its answer.
 struct PendingRequest {
   // kDeferred: a get, contains or delete that waits for the other rings to be drained.
   enum class Kind { kDeferred, kGet, kRoom } kind;
   ObjectId id;  // what was asked for, or is to be reserved
+  uint32_t place = 0;   // of a get: among those who wait for the id
+  uint64_t ticket = 0;  // of a wait for room: its own, also of two with one number
 };
 
 struct CoreSession {
   uint64_t number = 0;  // part of the ids it makes; never reused
   int32_t pid = 0;
+  SessionRole role = SessionRole::kReadWrite;
   SessionSegments segments;
   SubmissionConsumer submissions;
   CompletionProducer completions;
@@ -46,6 +53,7 @@ struct CoreSession {
   SlotList leases;
   SlotList bound_objects;
   uint64_t leased_bytes = 0;
+  uint32_t room_waits = 0;
   uint32_t subscriptions = 0;
 
   std::deque<Completion> backlog;  // completions without room in the ring, in order

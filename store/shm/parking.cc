@@ -1,4 +1,4 @@
-// Doorbells are eventfds.
+// Doorbells are eventfds, or pipes where the two sides do not trust each other.
 #include "store/shm/parking.h"
 
 #include <poll.h>
@@ -25,8 +25,9 @@ void RingDoorbell(int doorbell_fd) {
 }
 
 void DrainDoorbell(int doorbell_fd) {
-  uint64_t count = 0;
-  [[maybe_unused]] const ssize_t ignored = read(doorbell_fd, &count, sizeof(count));
+  // An eventfd gives its counter and is 0; a pipe gives what was put into it ring by ring.
+  uint64_t rings[64];
+  [[maybe_unused]] const ssize_t ignored = read(doorbell_fd, rings, sizeof(rings));
 }
 
 bool SleepOnDoorbell(int doorbell_fd, int64_t timeout_ns) {

@@ -15,10 +15,12 @@ std::string Finish(flatbuffers::FlatBufferBuilder& builder, wire::Body type,
 
 }  // namespace
 
-std::string HelloMessage(wire::Role role, uint32_t index_layout, uint32_t session_layout) {
+std::string HelloMessage(wire::Role role, uint32_t index_layout, uint32_t session_layout,
+                         bool read_only) {
   flatbuffers::FlatBufferBuilder builder;
   return Finish(builder, wire::Body_Hello,
-                wire::CreateHello(builder, kProtocolVersion, index_layout, session_layout, role));
+                wire::CreateHello(builder, kProtocolVersion, index_layout, session_layout, role,
+                                  read_only));
 }
 
 std::string WelcomeMessage(const WelcomeFacts& facts) {
@@ -26,7 +28,7 @@ std::string WelcomeMessage(const WelcomeFacts& facts) {
   return Finish(builder, wire::Body_Welcome,
                 wire::CreateWelcome(builder, facts.session, facts.incarnation,
                                     facts.index_bytes, facts.arena_bytes, facts.capacity,
-                                    facts.daemon_pid));
+                                    facts.daemon_pid, facts.read_only));
 }
 
 std::string RefusedMessage(const absl::Status& why) {
@@ -81,7 +83,8 @@ absl::StatusOr<const wire::Message*> ParseMessage(std::string_view bytes) {
 
 WelcomeFacts FactsOf(const wire::Welcome& welcome) {
   return {welcome.session(),     welcome.incarnation(), welcome.index_bytes(),
-          welcome.arena_bytes(), welcome.capacity(),    welcome.daemon_pid()};
+          welcome.arena_bytes(), welcome.capacity(),    welcome.daemon_pid(),
+          welcome.read_only()};
 }
 
 absl::Status StatusOf(const wire::Refused& refused) {

@@ -21,6 +21,7 @@ struct WelcomeFacts {
   uint64_t arena_bytes = 0;
   uint32_t capacity = 0;
   int32_t daemon_pid = 0;
+  bool read_only = false;
 };
 
 struct StatusFacts {
@@ -28,7 +29,9 @@ struct StatusFacts {
   std::vector<std::string> notes;
 };
 
-std::string HelloMessage(wire::Role role, uint32_t index_layout, uint32_t session_layout);
+// `read_only`: a client that gives up writing, though it might be allowed to.
+std::string HelloMessage(wire::Role role, uint32_t index_layout, uint32_t session_layout,
+                         bool read_only = false);
 std::string WelcomeMessage(const WelcomeFacts& facts);
 std::string RefusedMessage(const absl::Status& why);
 std::string GoodbyeMessage();

@@ -21,6 +21,7 @@ namespace {
 // A daemon that is starting, or that the host is slow to run, gets this long to answer.
 constexpr int kAnswerPatience_ms = 10'000;
 constexpr int kMostAttempts = 20;
+constexpr size_t kMostFdsOfLinux = 253;  // SCM_MAX_FD
 
 absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address{};
@@ -35,6 +36,12 @@ absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
 }
 
 }  // namespace
+
+bool PlaceWelcomeFds(bool read_only, std::vector<UniqueFd>& fds) {
+  if (fds.size() != WelcomeFdCount(read_only)) return false;
+  if (read_only) fds.emplace(fds.begin() + kFdArenaWritable);
+  return true;
+}
 
 absl::StatusOr<UniqueFd> ListenAt(const std::string& path) {
   PENSTOCK_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
@@ -92,11 +99,12 @@ absl::Status SendPacket(int fd, std::string_view bytes, std::span<const int> fds
   return absl::OkStatus();
 }
 
-absl::StatusOr<Packet> ReceivePacket(int fd) {
+absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays) {
   Packet packet;
   packet.bytes.resize(kMaxPacketBytes);
   iovec part{packet.bytes.data(), packet.bytes.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxPacketFds * sizeof(int))> control{};
+  // Room for all that may come: what the kernel has no room for it closes on our time.
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostFdsOfLinux * sizeof(int))> control{};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -122,7 +130,8 @@ absl::StatusOr<Packet> ReceivePacket(int fd) {
       packet.fds.emplace_back(received);
     }
   }
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || packet.fds.size() > kMaxPacketFds) {
+    if (strays != nullptr) *strays = std::move(packet.fds);
     return absl::InvalidArgumentError(
         fmt::format("a control message is longer than {} bytes or carries more than {} "
                     "descriptors", kMaxPacketBytes, kMaxPacketFds));

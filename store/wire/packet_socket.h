@@ -19,7 +19,8 @@ inline constexpr uint32_t kProtocolVersion = 2;
 inline constexpr size_t kMaxPacketBytes = 64 * 1024;
 inline constexpr size_t kMaxPacketFds = 16;
 
-// Which descriptor of a Welcome is which.
+// Which descriptor of a Welcome is which. A session that reads only gets no writable arena:
+// one less, and what follows it moves up.
 enum FdOrder : size_t {
   kFdArenaReadOnly = 0,
   kFdArenaWritable = 1,
@@ -30,11 +31,17 @@ enum FdOrder : size_t {
   kFdClientDoorbell = 6,  // the daemon rings it, the client sleeps on it
   kFdCount = 7,
 };
+// How many come with a Welcome.
+constexpr size_t WelcomeFdCount(bool read_only) { return read_only ? kFdCount - 1 : kFdCount; }
 
 struct Packet {
   std::string bytes;  // empty: the other side closed
   std::vector<UniqueFd> fds;
 };
+
+// The descriptors of a Welcome in their places (FdOrder), an invalid one where none came.
+// False when there are not as many as there should be.
+bool PlaceWelcomeFds(bool read_only, std::vector<UniqueFd>& fds);
 
 // Listens at `path`, mode 0777 (who may come in is decided by peer credentials; the
 // directory is searchable by all). A stale socket file must have been removed.
@@ -45,8 +52,10 @@ absl::StatusOr<UniqueFd> ConnectTo(const std::string& path);
 // Sends one packet. Blocks only on a blocking socket. Unavailable when the other side is
 // gone or its buffer is full.
 absl::Status SendPacket(int fd, std::string_view bytes, std::span<const int> fds = {});
-// Receives one packet. Unavailable when a non-blocking socket has none.
-absl::StatusOr<Packet> ReceivePacket(int fd);
+// Receives one packet. Unavailable when a non-blocking socket has none. `strays`: where the
+// descriptors of a packet go that is none (else they are closed, which may block for as long
+// as who sent them likes).
+absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays = nullptr);
 // The same, waiting for it. DeadlineExceeded after `timeout_ms`.
 absl::StatusOr<Packet> ReceivePacketWithin(int fd, int timeout_ms);
 

@@ -50,6 +50,12 @@ TEST(DaemonFlags, AWrongValueIsRefusedByNameWithItsRange) {
       {"log-level", "loud", "trace, debug, info, warn, error, off"},
       {"max-sessions", "0", "from 1 to 65536"},
       {"max-sessions", "65537", "from 1 to 65536"},
+      {"allow", "uid:", "uid:1001"},
+      {"allow", "uid:5:ro", "uid:5:ro"},
+      {"allow", "no-such-user-here", "names no user"},
+      {"allow", "uid:1,gid:no-such-group", "names no group"},
+      {"allow", "uid:4294967295", "names no user"},
+      {"allow", ":rw", "with :rw behind it"},
   };
   for (const Case& each : cases) {
     SCOPED_TRACE(each.flag + " " + each.value);
@@ -97,7 +103,8 @@ TEST(DaemonFlags, AFileIsRefusedByNameToo) {
 TEST(DaemonFlags, AFileSetsWhatNoFlagSets) {
   const TempDir dir;
   const std::string path = dir.path() + "/settings.toml";
-  std::ofstream(path) << "memory = \"much\"\nobjects = 100\nhuge-pages = \"off\"\n";
+  std::ofstream(path) << "memory = \"much\"\nobjects = 100\nhuge-pages = \"off\"\n"
+                      << "allow = \"uid:1001 uid:1002:rw gid:100\"\n";
   const TestDaemon daemon({"--config", path, "--memory", "16MiB"});
   EXPECT_EQ(daemon.Status().Counter("arena_bytes"), 16u << 20);
   EXPECT_EQ(daemon.Status().Counter("slots"), 100u);

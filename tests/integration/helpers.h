@@ -94,7 +94,7 @@ size_t OpenDescriptors(pid_t pid);
 // A zombie, which whoever reaps it has not met yet, does not run.
 bool Runs(pid_t pid);
 
-// The store has no access list yet, so some tests need root to become somebody else.
+// Tests of guests need root to become somebody else.
 inline constexpr uid_t kNobody = 65534;
 bool BecomeNobody();
 

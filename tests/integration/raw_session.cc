@@ -18,14 +18,16 @@ std::string TextOfRefusal(const absl::StatusOr<Packet>& packet) {
 
 }  // namespace
 
-RawSession::RawSession(const std::string& dir) : socket(Must(ConnectTo(SocketPath(dir)))) {
-  const std::array<std::string, 1> hello = {
-      HelloMessage(wire::Role_Client, kIndexLayoutVersion, kSessionLayoutVersion)};
+RawSession::RawSession(const std::string& dir, bool read_only)
+    : socket(Must(ConnectTo(SocketPath(dir)))) {
+  const std::array<std::string, 1> hello = {HelloMessage(
+      wire::Role_Client, kIndexLayoutVersion, kSessionLayoutVersion, read_only)};
   Packet packet = Must(AskDaemon(socket.get(), hello));
   const auto* const welcome = Must(ParseMessage(packet.bytes))->body_as_Welcome();
   if (welcome == nullptr) GiveUp("no welcome");
   facts = FactsOf(*welcome);
   fds = std::move(packet.fds);
+  if (!PlaceWelcomeFds(facts.read_only, fds)) GiveUp("descriptors are missing");
   const auto map = [&](FdOrder which, uint64_t bytes, Access access) {
     return Must(Mapping::Map(fds.at(which).get(), bytes, access, OnFork::kInherit));
   };
@@ -70,6 +72,11 @@ Completion RawSession::AnswerTo(uint32_t request) {
   });
   if (!came) GiveUp("no answer comes");
   return answer;
+}
+
+void RawSession::Drain() {
+  while (consumer_.Available().value_or(0) > 0) consumer_.Take();
+  consumer_.PublishHeadFenced();
 }
 
 GrantedLease RawSession::TakeLease(uint64_t block_bytes) {

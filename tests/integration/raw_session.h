@@ -18,7 +18,7 @@ namespace penstock::testing {
 class RawSession {
  public:
   // Ends the test program when the daemon of `dir` does not welcome it.
-  explicit RawSession(const std::string& dir);
+  explicit RawSession(const std::string& dir, bool read_only = false);
 
   // Puts a record into the ring, publishes it and rings; nothing, once the daemon has ended
   // the session.
@@ -27,6 +27,8 @@ class RawSession {
   void PublishTail(uint64_t tail);
   // The answer to `request`; ends the test program if none comes.
   Completion AnswerTo(uint32_t request);
+  // Takes out of the completion ring what is there.
+  void Drain();
   // A lease of a block of `block_bytes`.
   GrantedLease TakeLease(uint64_t block_bytes);
   // What the daemon says when it refuses this session; empty if it says nothing within
@@ -35,7 +37,7 @@ class RawSession {
 
   UniqueFd socket;
   WelcomeFacts facts;
-  std::vector<UniqueFd> fds;
+  std::vector<UniqueFd> fds;  // in the places of FdOrder
   Mapping arena;  // read-only
   Mapping index_mapping;
   Mapping client_mapping;

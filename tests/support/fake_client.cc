@@ -75,8 +75,9 @@ FakeLease LeaseIn(const Completion& grant, uint32_t i) {
   return {lease.slot(), lease.generation, lease.offset(), grant.grant.block_bytes};
 }
 
-FakeClient::FakeClient(IndexSegment index, uint64_t number, int32_t pid)
+FakeClient::FakeClient(IndexSegment index, uint64_t number, int32_t pid, SessionRole role)
     : index_(index), number_(number), incarnation_(index.header().incarnation), pid_(pid),
+      role_(role),
       client_memory_(SessionGeometry::For(index.capacity()).client_bytes),
       daemon_memory_(SessionGeometry::For(index.capacity()).daemon_bytes),
       segments_(SessionSegments::At(client_memory_.data(), daemon_memory_.data(),
@@ -229,9 +230,9 @@ uint64_t FakeStore::GenerationOfSlot(uint32_t slot) const {
   return GenerationOf(index_.slot(slot).state.load(std::memory_order_seq_cst));
 }
 
-FakeClient& FakeStore::Open(int32_t pid) {
-  auto client = std::make_unique<FakeClient>(index_, next_number_, pid);
-  const auto row = core_->OpenSession(client->segments(), next_number_, pid);
+FakeClient& FakeStore::Open(int32_t pid, SessionRole role) {
+  auto client = std::make_unique<FakeClient>(index_, next_number_, pid, role);
+  const auto row = core_->OpenSession(client->segments(), next_number_, pid, role);
   PENSTOCK_CHECK(row.ok()) << row.status().ToString();
   ++next_number_;
   client->set_row(*row);
@@ -246,7 +247,7 @@ RecoveryReport FakeStore::Restart(SpillHost* spill, std::span<const uint32_t> co
   std::vector<FakeClient*> open;
   for (const auto& client : clients_) {
     if (!client->open()) continue;
-    kept.push_back({client->segments(), client->number(), client->pid()});
+    kept.push_back({client->segments(), client->number(), client->pid(), client->role()});
     open.push_back(client.get());
   }
   std::vector<SessionRow> rows;

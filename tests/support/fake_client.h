@@ -61,12 +61,14 @@ Submission ReserveRecord(const ObjectId& id, uint64_t block_bytes);
 // One session. Thread safety: one thread at a time.
 class FakeClient {
  public:
-  FakeClient(IndexSegment index, uint64_t number, int32_t pid);
+  FakeClient(IndexSegment index, uint64_t number, int32_t pid,
+             SessionRole role = SessionRole::kReadWrite);
   FakeClient(const FakeClient&) = delete;
   FakeClient& operator=(const FakeClient&) = delete;
 
   uint64_t number() const { return number_; }
   int32_t pid() const { return pid_; }
+  SessionRole role() const { return role_; }
   SessionRow row() const { return row_; }
   void set_row(SessionRow row) { row_ = row; }
   bool open() const { return open_; }
@@ -115,6 +117,7 @@ class FakeClient {
   const uint64_t number_;
   const uint64_t incarnation_;
   const int32_t pid_;
+  const SessionRole role_;
   SessionRow row_ = 0;
   bool open_ = true;
   ZeroedMemory client_memory_;
@@ -175,7 +178,7 @@ class FakeStore {
   uint64_t GenerationOfSlot(uint32_t slot) const;
 
   // Clients live as long as the store, also after Close.
-  FakeClient& Open(int32_t pid = 4711);
+  FakeClient& Open(int32_t pid = 4711, SessionRole role = SessionRole::kReadWrite);
   void Close(FakeClient& client);
   // The core is gone from one store to the next, as by SIGKILL, and another takes the store
   // and the sessions over.

@@ -1,11 +1,16 @@
 // Accepting a connection and making a session's segments.
 #include "tools/penstockd/connection.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
+
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -18,6 +23,50 @@
 
 namespace penstock {
 
+namespace {
+
+// The main group and those beside it, as they were when the peer connected.
+std::vector<uint32_t> GroupsOf(int socket, uint32_t main_group) {
+  std::vector<gid_t> groups(64);
+  auto length = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+  int result = getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &length);
+  if (result != 0 && errno == ERANGE) {  // `length` says how much they take
+    groups.resize(length / sizeof(gid_t));
+    result = getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &length);
+  }
+  groups.resize(result == 0 ? length / sizeof(gid_t) : 0);
+  groups.push_back(main_group);
+  return groups;
+}
+
+// A pipe and not an eventfd: a client that is given an eventfd shares its open file with us,
+// takes O_NONBLOCK off and fills it, and our next ring would wait for that client for ever.
+// Of a pipe each side can have an open file of its own.
+absl::StatusOr<UniqueFd> OpenDoorbell(int other_end) {
+  const std::string path = fmt::format("/proc/self/fd/{}", other_end);
+  UniqueFd fd(open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (fd.valid()) return fd;
+  return ErrnoStatus(errno, "opening a client's doorbell through /proc/self/fd",
+                     "Is /proc mounted? Raise the limit on open files (ulimit -n)");
+}
+
+absl::StatusOr<UniqueFd> MakeClientDoorbell() {
+  int ends[2];
+  if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) {
+    return ErrnoStatus(errno, "pipe", "Raise the limit on open files (ulimit -n)");
+  }
+  const UniqueFd read_end(ends[0]);
+  const UniqueFd write_end(ends[1]);
+  fcntl(write_end.get(), F_SETPIPE_SZ, 4096);  // 512 rings before it is loud enough
+  return OpenDoorbell(write_end.get());
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> Connection::DoorbellForClient() const {
+  return OpenDoorbell(client_doorbell.get());
+}
+
 absl::StatusOr<Connection> Connection::Accept(UniqueFd socket) {
   Connection connection;
   ucred peer{};
@@ -27,6 +76,7 @@ absl::StatusOr<Connection> Connection::Accept(UniqueFd socket) {
   }
   connection.pid = peer.pid;
   connection.uid = peer.uid;
+  connection.gids = GroupsOf(socket.get(), peer.gid);
   // Linux 6.5 gives the process behind the socket without a race; before, by its number.
   int pidfd = -1;
   length = sizeof(pidfd);
@@ -47,8 +97,9 @@ absl::Status Connection::MakeSession(uint32_t capacity, uint64_t session_number)
   number = session_number;
   PENSTOCK_ASSIGN_OR_RETURN(client_file, MemoryFile::Create("client", geometry.client_bytes));
   PENSTOCK_ASSIGN_OR_RETURN(daemon_file, MemoryFile::Create("daemon", geometry.daemon_bytes));
+  PENSTOCK_ASSIGN_OR_RETURN(daemon_read_only, daemon_file.ReopenReadOnly());
   PENSTOCK_ASSIGN_OR_RETURN(daemon_doorbell, MakeDoorbell());
-  PENSTOCK_ASSIGN_OR_RETURN(client_doorbell, MakeDoorbell());
+  PENSTOCK_ASSIGN_OR_RETURN(client_doorbell, MakeClientDoorbell());
   PENSTOCK_RETURN_IF_ERROR(MapSession(capacity));
   segments(capacity).Format(capacity, number);
   return absl::OkStatus();
@@ -56,7 +107,6 @@ absl::Status Connection::MakeSession(uint32_t capacity, uint64_t session_number)
 
 absl::Status Connection::MapSession(uint32_t capacity) {
   const SessionGeometry geometry = SessionGeometry::For(capacity);
-  PENSTOCK_ASSIGN_OR_RETURN(daemon_read_only, daemon_file.ReopenReadOnly());
   PENSTOCK_ASSIGN_OR_RETURN(client_mapping,
                             Mapping::Map(client_file.fd(), geometry.client_bytes,
                                          Access::kReadWrite, OnFork::kDrop));
@@ -72,8 +122,10 @@ absl::StatusOr<Connection> Connection::Keep(KeptConnection kept, uint32_t capaci
   connection.number = kept.number;
   connection.pid = kept.pid;
   connection.uid = kept.uid;
+  connection.role = kept.read_only ? SessionRole::kReadOnly : SessionRole::kReadWrite;
   connection.socket = std::move(kept.socket);
   connection.pidfd = std::move(kept.pidfd);
+  connection.daemon_read_only = std::move(kept.daemon_read_only);
   connection.daemon_doorbell = std::move(kept.daemon_doorbell);
   connection.client_doorbell = std::move(kept.client_doorbell);
   PENSTOCK_ASSIGN_OR_RETURN(

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "store/base/unique_fd.h"
@@ -20,6 +21,9 @@ struct Connection {
   UniqueFd pidfd;
   int32_t pid = 0;
   uint32_t uid = 0;
+  std::vector<uint32_t> gids;
+  SessionRole role = SessionRole::kReadOnly;  // what it may do
+  uint32_t refused_packets = 0;
   uint64_t number = 0;  // of the session
 
   // A client's, after its Hello.
@@ -30,7 +34,7 @@ struct Connection {
   Mapping client_mapping;
   Mapping daemon_mapping;
   UniqueFd daemon_doorbell;  // rung by the client
-  UniqueFd client_doorbell;  // rung by us
+  UniqueFd client_doorbell;  // rung by us: our own open file of it, which nobody else has
 
   // Makes and formats the segments and doorbells of a session.
   absl::Status MakeSession(uint32_t capacity, uint64_t number);
@@ -40,13 +44,17 @@ struct Connection {
     return SessionSegments::At(client_mapping.data(), daemon_mapping.data(), capacity);
   }
 
+  // What the client gets of its doorbell.
+  absl::StatusOr<UniqueFd> DoorbellForClient() const;
+
   // Takes over an accepted socket and asks the kernel who is behind it.
   static absl::StatusOr<Connection> Accept(UniqueFd socket);
 
   // What the keeper is to hold of the session.
   SessionDescriptors descriptors() const {
-    return {number, pid, uid, socket.get(), pidfd.get(), client_file.fd(), daemon_file.fd(),
-            daemon_doorbell.get(), client_doorbell.get()};
+    return {number, pid, uid, role == SessionRole::kReadOnly, socket.get(), pidfd.get(),
+            client_file.fd(), daemon_file.fd(), daemon_read_only.get(), daemon_doorbell.get(),
+            client_doorbell.get()};
   }
 
  private:

@@ -23,13 +23,13 @@ struct Message {
   uint32_t kind;
   uint32_t uid;
   int32_t pid;
-  uint32_t reserved;
+  uint32_t read_only;  // 0 or 1
   uint64_t number;
 };
 static_assert(sizeof(Message) == 24);
 
-constexpr size_t kStoreFds = 4;
-constexpr size_t kSessionFds = 6;
+constexpr size_t kStoreFds = 6;
+constexpr size_t kSessionFds = 7;
 
 void TakeMessage(const Message& message, std::vector<UniqueFd>& fds, KeptStore& kept) {
   switch (message.kind) {
@@ -37,16 +37,20 @@ void TakeMessage(const Message& message, std::vector<UniqueFd>& fds, KeptStore& 
       if (fds.size() != kStoreFds) break;
       kept.arena = std::move(fds[0]);
       kept.index = std::move(fds[1]);
-      kept.leases = std::move(fds[2]);
-      kept.spill_table = std::move(fds[3]);
+      kept.arena_read_only = std::move(fds[2]);
+      kept.index_read_only = std::move(fds[3]);
+      kept.leases = std::move(fds[4]);
+      kept.spill_table = std::move(fds[5]);
       return;
     case kSession:
       if (fds.size() != kSessionFds) break;
       kept.sessions[message.number] = {
           .number = message.number, .pid = message.pid, .uid = message.uid,
+          .read_only = message.read_only != 0,
           .socket = std::move(fds[0]), .pidfd = std::move(fds[1]),
           .client_file = std::move(fds[2]), .daemon_file = std::move(fds[3]),
-          .daemon_doorbell = std::move(fds[4]), .client_doorbell = std::move(fds[5])};
+          .daemon_read_only = std::move(fds[4]), .daemon_doorbell = std::move(fds[5]),
+          .client_doorbell = std::move(fds[6])};
       return;
     case kSessionEnd:
       kept.sessions.erase(message.number);
@@ -71,7 +75,7 @@ absl::StatusOr<ChannelEnds> MakeKeeperChannel() {
 
 absl::Status KeeperChannel::Send(uint32_t kind, const SessionDescriptors& about,
                                  std::vector<int> fds) {
-  const Message message{kind, about.uid, about.pid, 0, about.number};
+  const Message message{kind, about.uid, about.pid, about.read_only ? 1u : 0u, about.number};
   return SendPacket(fd_.get(), {reinterpret_cast<const char*>(&message), sizeof(message)}, fds);
 }
 
@@ -82,15 +86,17 @@ void KeeperChannel::SendWhatIsLeft() {
   }
 }
 
-absl::Status KeeperChannel::SendStore(int arena, int index, int leases, int spill_table) {
-  return Send(kStore, {}, {arena, index, leases, spill_table});
+absl::Status KeeperChannel::SendStore(const StoreDescriptors& store) {
+  return Send(kStore, {},
+              {store.arena, store.index, store.arena_read_only, store.index_read_only,
+               store.leases, store.spill_table});
 }
 
 absl::Status KeeperChannel::SendSession(const SessionDescriptors& session) {
   SendWhatIsLeft();
   return Send(kSession, session,
               {session.socket, session.pidfd, session.client_file, session.daemon_file,
-               session.daemon_doorbell, session.client_doorbell});
+               session.daemon_read_only, session.daemon_doorbell, session.client_doorbell});
 }
 
 void KeeperChannel::SendSessionEnd(uint64_t number) {

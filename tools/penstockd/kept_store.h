@@ -20,10 +20,12 @@ struct KeptConnection {
   uint64_t number = 0;  // of the session
   int32_t pid = 0;
   uint32_t uid = 0;
+  bool read_only = false;  // its role, which outlives the daemon that gave it
   UniqueFd socket;
   UniqueFd pidfd;
   UniqueFd client_file;
   UniqueFd daemon_file;
+  UniqueFd daemon_read_only;
   UniqueFd daemon_doorbell;
   UniqueFd client_doorbell;
 };
@@ -31,25 +33,40 @@ struct KeptConnection {
 struct KeptStore {
   UniqueFd arena;
   UniqueFd index;
+  // What clients were given, kept too: a client may hold a lease on it (F_SETLEASE), and then
+  // opening the file once more would take until that lease breaks.
+  UniqueFd arena_read_only;
+  UniqueFd index_read_only;
   UniqueFd leases;
   UniqueFd spill_table;
   std::map<uint64_t, KeptConnection> sessions;  // by number
   bool serving = false;  // the daemon of now has come so far
 
   bool has_store() const {
-    return arena.valid() && index.valid() && leases.valid() && spill_table.valid();
+    return arena.valid() && index.valid() && arena_read_only.valid() &&
+           index_read_only.valid() && leases.valid() && spill_table.valid();
   }
 };
 
 // Descriptors to send; they stay the caller's.
+struct StoreDescriptors {
+  int arena = -1;
+  int index = -1;
+  int arena_read_only = -1;
+  int index_read_only = -1;
+  int leases = -1;
+  int spill_table = -1;
+};
 struct SessionDescriptors {
   uint64_t number = 0;
   int32_t pid = 0;
   uint32_t uid = 0;
+  bool read_only = false;
   int socket = -1;
   int pidfd = -1;
   int client_file = -1;
   int daemon_file = -1;
+  int daemon_read_only = -1;
   int daemon_doorbell = -1;
   int client_doorbell = -1;
 };
@@ -61,7 +78,7 @@ class KeeperChannel {
   explicit KeeperChannel(UniqueFd fd) : fd_(std::move(fd)) {}
 
   // Errors: Unavailable when the keeper does not read (it is stopped), or is gone.
-  absl::Status SendStore(int arena, int index, int leases, int spill_table);
+  absl::Status SendStore(const StoreDescriptors& store);
   absl::Status SendSession(const SessionDescriptors& session);
   // Cannot fail: what does not go out now goes with the next message.
   void SendSessionEnd(uint64_t number);

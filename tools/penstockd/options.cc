@@ -77,6 +77,13 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
     return SetNumber(name, text, kLeastObjects, kMaxSlots, options.objects);
   }
   if (name == "max-sessions") return SetNumber(name, text, 1, 65536, options.max_sessions);
+  if (name == "max-sessions-per-user") {
+    return SetNumber(name, text, 1, 65536, options.max_sessions_per_user);
+  }
+  if (name == "allow") {
+    PENSTOCK_ASSIGN_OR_RETURN(options.allow, AllowList::Parse(text));
+    return absl::OkStatus();
+  }
   if (name == "cpus") return SetNumber(name, text, 1, 10'000, options.cpus);
   if (name == "max-workers") return SetNumber(name, text, 1, 512, options.max_workers);
   if (name == "owner-pid") return SetNumber(name, text, 1, 1u << 30, options.owner_pid);
@@ -120,8 +127,8 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
   }
   return absl::InvalidArgumentError(
       fmt::format("'{}' is no option: those known are dir, memory, objects, huge-pages, "
-                  "log-level, max-sessions, spill-dir, spill-limit, spill-io, cpus, max-workers, "
-                  "owner-pid", name));
+                  "log-level, max-sessions, max-sessions-per-user, allow, spill-dir, spill-limit, "
+                  "spill-io, cpus, max-workers, owner-pid", name));
 }
 
 absl::Status ApplyFile(const std::string& path, RawOptions& raw) {
@@ -182,6 +189,13 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   app.add_option("--log-level", flags["log-level"],
                  "trace, debug, info, warn, error or off (info)");
   app.add_option("--max-sessions", flags["max-sessions"], "most clients, 1 to 65536 (4096)");
+  app.add_option("--max-sessions-per-user", flags["max-sessions-per-user"],
+                 "most clients of one user, 1 to 65536 (a quarter of all for a guest)");
+  std::vector<std::string> allow;
+  app.add_option("--allow", allow,
+                 "another user or group that may come in: uid:1001, uid:alice or gid:100, to "
+                 "read; with :rw behind it to write too (nobody); may be given again")
+      ->allow_extra_args(false);
   app.add_option("--spill-dir", flags["spill-dir"],
                  "where objects go when the memory is full (nowhere: creators wait)");
   app.add_option("--spill-limit", flags["spill-limit"],
@@ -205,6 +219,7 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   for (const auto& [name, text] : flags) {
     if (app.count("--" + name) > 0) raw.values.emplace(name, text);
   }
+  if (!allow.empty()) raw.values.emplace("allow", fmt::format("{}", fmt::join(allow, " ")));
   if (!config.empty()) {
     if (const absl::Status status = ApplyFile(config, raw); !status.ok()) {
       parsed.exit_code = Refuse(status);

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "store/spill/spill_types.h"
+#include "tools/penstockd/allow_list.h"
 
 namespace penstock {
 
@@ -25,6 +26,8 @@ struct DaemonOptions {
   HugePages huge_pages = HugePages::kAuto;
   std::string log_level = "info";   // trace, debug, info, warn, error, off
   uint32_t max_sessions = 4096;
+  uint32_t max_sessions_per_user = 0;  // 0: a quarter of them for a guest, all for the owner
+  AllowList allow;                  // users beside the store's own
   std::string spill_dir;            // where objects go when memory is full; empty: nowhere
   uint64_t spill_limit_bytes = 0;   // most bytes there; 0: as far as the disk goes
   SpillIo spill_io = SpillIo::kAuto;

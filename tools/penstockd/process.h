@@ -13,7 +13,7 @@ namespace penstock {
 // arrives; ignores SIGPIPE.
 absl::StatusOr<UniqueFd> CatchEndSignals();
 absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid);
-// A session needs seven descriptors: takes what the host allows.
+// A session needs eight descriptors: takes what the host allows.
 void RaiseDescriptorLimit();
 void SendSignal(int pidfd, int signal);
 // True when the process is gone within `timeout_ms` (negative: waits for ever).

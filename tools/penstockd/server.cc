@@ -1,7 +1,6 @@
 // Server: making it, its loop, and what the core asks of it.
 #include "tools/penstockd/server.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include "store/base/units.h"
 #include "store/shm/parking.h"
 #include "store/wire/packet_socket.h"
+#include "tools/penstockd/coarse_clock.h"
 
 namespace penstock {
 namespace {
@@ -26,26 +26,22 @@ constexpr uint32_t kMostSpinRounds = 1536;
 // may take a millisecond, and one that only spinning finds counts as well.
 constexpr int64_t kBetweenPolls_ns = 2'000'000;
 constexpr int kSpillRetry_ms = 500;
-
-// The time of the last tick: a few nanoseconds, which every turn can afford.
-int64_t CoarseNowNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
-}
+constexpr uint32_t kWarningsPerSecond = 10;
 
 // Never the same twice, also across hosts: random, and never 0, which names use.
 uint64_t NewIncarnation() { return ObjectId::Random().session | 1; }
 
 }  // namespace
 
-Server::Server(const DaemonOptions& options) : options_(options), spin_(kMostSpinRounds) {}
+Server::Server(const DaemonOptions& options)
+    : options_(options), spin_(kMostSpinRounds), warnings_(kWarningsPerSecond) {}
 
 Server::~Server() {
   // Clients still connected see their sockets close; tell them why first.
   for (auto& [fd, connection] : connections_) {
     [[maybe_unused]] const absl::Status ignored = SendPacket(
         fd, RefusedMessage(absl::UnavailableError("the daemon was ended in order")));
+    HangUp(std::move(connection->socket));
   }
   populator_.reset();
   node_.reset();
@@ -66,9 +62,7 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
   listen_fd_ = listen_fd;
   const bool recovers = kept.has_store();
   if (recovers) {
-    PENSTOCK_ASSIGN_OR_RETURN(memory_,
-                              StoreMemory::Attach(std::move(kept.arena), std::move(kept.index),
-                                                  std::move(kept.leases)));
+    PENSTOCK_ASSIGN_OR_RETURN(memory_, StoreMemory::Attach(kept));
     PENSTOCK_ASSIGN_OR_RETURN(spill_table_,
                               SpillTableMemory::Attach(std::move(kept.spill_table)));
   } else {
@@ -109,8 +103,12 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
 }
 
 absl::Status Server::SendStore() {
-  return keeper_.SendStore(memory_.arena_file.fd(), memory_.index_file.fd(),
-                           memory_.lease_file.fd(), spill_table_.file.fd());
+  return keeper_.SendStore({.arena = memory_.arena_file.fd(),
+                            .index = memory_.index_file.fd(),
+                            .arena_read_only = memory_.arena_read_only.get(),
+                            .index_read_only = memory_.index_read_only.get(),
+                            .leases = memory_.lease_file.fd(),
+                            .spill_table = spill_table_.file.fd()});
 }
 
 absl::Status Server::BeginSpilling() {
@@ -139,6 +137,7 @@ void Server::Run() {
     if (const int64_t now_ns = CoarseNowNs(); now_ns - polled_ns >= kBetweenPolls_ns) {
       reactor_->Poll(0);
       node_->Decide();
+      CloseSilent(now_ns);
       polled_ns = now_ns;
     }
     if (!worked) SleepUntilNeeded();
@@ -157,12 +156,24 @@ void Server::SleepUntilNeeded() {
   if (rounds > 0) spin_.Missed();
   // SYNC S1 parking, consumer's half.
   if (core_->PreparePark()) {
-    // A disk that was full is tried again now and then.
-    reactor_->Poll(core_->spill_stopped() ? kSpillRetry_ms : -1);
+    reactor_->Poll(MostSleepMs());
     core_->RetrySpill();
     node_->Decide();
+    CloseSilent(CoarseNowNs());
     core_->Unpark();
   }
+}
+
+// A disk that was full is tried again now and then, and who says nothing is not waited for.
+int Server::MostSleepMs() const {
+  int most_ms = core_->spill_stopped() ? kSpillRetry_ms : -1;
+  if (!antechamber_.empty()) {
+    const int64_t left_ns =
+        antechamber_.silent_since_ns() + kMostSilence_ns - CoarseNowNs();
+    const int left_ms = static_cast<int>(std::max<int64_t>(0, left_ns) / 1'000'000) + 5;
+    most_ms = most_ms < 0 ? left_ms : std::min(most_ms, left_ms);
+  }
+  return most_ms;
 }
 
 void Server::Wake(SessionRow row) { RingDoorbell(by_row_[row]->client_doorbell.get()); }
@@ -179,7 +190,8 @@ void Server::CopyBlock(uint64_t from, uint64_t to, uint64_t bytes) {
 
 void Server::SessionBroken(SessionRow row, const std::string& why) {
   Connection& connection = *by_row_[row];
-  spdlog::warn("session of process {} broke the protocol: {}", connection.pid, why);
+  Warn(fmt::format("session of process {} (user {}) broke the protocol: {}", connection.pid,
+                   connection.uid, why));
   [[maybe_unused]] const absl::Status ignored = SendPacket(
       connection.socket.get(),
       RefusedMessage(absl::FailedPreconditionError(
@@ -235,6 +247,9 @@ StatusFacts Server::Status() const {
       {"moved_objects", stats.moved_objects},
       {"moved_bytes", stats.moved_bytes},
       {"broken_sessions", stats.broken_sessions},
+      {"turned_away", turned_away_},
+      {"connections", connections_.size()},
+      {"connections_without_session", antechamber_.size()},
       {"spilled_objects", stats.spilled_objects},
       {"clean_bytes", stats.clean_bytes},
       {"spill_writing_bytes", stats.writing_bytes},

@@ -15,7 +15,10 @@
 #include "store/object/core.h"
 #include "store/reactor/reactor.h"
 #include "store/wire/control_message.h"
+#include "tools/penstockd/antechamber.h"
 #include "tools/penstockd/connection.h"
+#include "tools/penstockd/descriptor_sink.h"
+#include "tools/penstockd/log_budget.h"
 #include "tools/penstockd/options.h"
 #include "tools/penstockd/populator.h"
 #include "tools/penstockd/spill_bridge.h"
@@ -70,13 +73,20 @@ class Server : public CoreHost, public NodeStore {
   absl::Status TellKeeper(const Connection& connection);
   absl::Status WatchSession(Connection& connection, SessionRow row);
   void OnConnect();
+  absl::StatusOr<SessionRole> RoleOf(const Connection& connection) const;
   void OnPacket(int socket_fd);
   void OnDeath(int socket_fd);
   void OnHello(Connection& connection, const wire::Hello& hello);
   absl::Status OpenSession(Connection& connection);
   void PassToNode(int socket_fd);
   void OnPopulated();
+  absl::Status CheckSessionsOf(uint32_t uid) const;
   void Refuse(Connection& connection, const absl::Status& why);
+  void RefusePacket(Connection& connection, const absl::Status& why);
+  void Warn(const std::string& line);
+  void CloseSilent(int64_t now_ns);
+  int MostSleepMs() const;
+  void HangUp(UniqueFd socket);
   void Close(int socket_fd);
   void SleepUntilNeeded();
   StatusFacts Status() const;
@@ -97,6 +107,10 @@ class Server : public CoreHost, public NodeStore {
   SpinBudget spin_;
   absl::flat_hash_map<int, std::unique_ptr<Connection>> connections_;  // by socket
   std::vector<Connection*> by_row_;
+  Antechamber antechamber_;                 // those of them without a session
+  DescriptorSink strangers_descriptors_;
+  LogBudget warnings_;                      // about what clients can cause
+  uint64_t turned_away_ = 0;
   std::vector<int> broken_sockets_;  // closed between turns, not within one
 };
 

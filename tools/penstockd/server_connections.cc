@@ -2,7 +2,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -10,44 +13,107 @@
 #include "store/base/crash_point.h"
 #include "store/base/errors.h"
 #include "store/wire/packet_socket.h"
+#include "tools/penstockd/coarse_clock.h"
 #include "tools/penstockd/server.h"
 
 namespace penstock {
+namespace {
+
+// In one go: whoever connects without end must not keep the daemon from its clients.
+constexpr int kMostAccepts = 32;
+// Packets of one session that are refused before it is ended. No library sends one.
+constexpr uint32_t kMostRefusedPackets = 16;
+// Of all sessions, what a user other than the store's gets unless the operator says more.
+constexpr uint32_t kPartOfAGuest = 4;
+
+}  // namespace
 
 void Server::OnConnect() {
-  for (;;) {
+  for (int i = 0; i < kMostAccepts; ++i) {
     UniqueFd socket(accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket.valid()) {
-      if (errno != EAGAIN) spdlog::warn("accept failed: errno {}", errno);
+      if (errno != EAGAIN) Warn(fmt::format("accept failed: errno {}", errno));
       return;
     }
     auto accepted = Connection::Accept(std::move(socket));
     if (!accepted.ok()) {
-      spdlog::warn("a client was turned away: {}", accepted.status().ToString());
+      Warn(fmt::format("a client was turned away: {}", accepted.status().ToString()));
       continue;
     }
     auto connection = std::make_unique<Connection>(*std::move(accepted));
     const int fd = connection->socket.get();
-    // A store belongs to one user; there is no list of others yet.
-    if (connection->uid != geteuid()) {
-      Refuse(*connection, absl::PermissionDeniedError(fmt::format(
-                              "this store belongs to user {}, you are user {}: start a "
-                              "daemon of your own", geteuid(), connection->uid)));
+    const absl::StatusOr<SessionRole> role = RoleOf(*connection);
+    if (!role.ok()) {
+      Refuse(*connection, role.status());
+      HangUp(std::move(connection->socket));
       continue;
     }
+    connection->role = *role;
     if (const absl::Status status = reactor_->Watch(fd, [this, fd] { OnPacket(fd); });
         !status.ok()) {
       Refuse(*connection, status);
+      HangUp(std::move(connection->socket));
       continue;
     }
     connections_[fd] = std::move(connection);
+    antechamber_.Heard(fd, CoarseNowNs());
+    if (antechamber_.size() <= kMostWithoutSession) continue;
+    const int oldest = antechamber_.most_silent();
+    Refuse(*connections_.at(oldest),
+           absl::ResourceExhaustedError(fmt::format(
+               "more than {} processes are connected and have no session: say hello, and try "
+               "again", kMostWithoutSession)));
+    Close(oldest);
   }
 }
 
+// A connection is no place to rest: it becomes a session, asks for something, or ends.
+void Server::CloseSilent(int64_t now_ns) {
+  while (!antechamber_.empty() &&
+         now_ns - antechamber_.silent_since_ns() >= kMostSilence_ns) {
+    const int fd = antechamber_.most_silent();
+    Refuse(*connections_.at(fd),
+           absl::DeadlineExceededError(fmt::format(
+               "nothing came over this connection for {} s: connect when there is something "
+               "to say", kMostSilence_ns / 1'000'000'000)));
+    Close(fd);
+  }
+}
+
+void Server::Warn(const std::string& line) {
+  const auto left_out = warnings_.Take(CoarseNowNs());
+  if (!left_out) return;
+  if (*left_out > 0) spdlog::warn("{} warnings like the next one were left out", *left_out);
+  spdlog::warn("{}", line);
+}
+
+// A store belongs to one user, who may do anything; others come in by the list.
+absl::StatusOr<SessionRole> Server::RoleOf(const Connection& connection) const {
+  if (connection.uid == geteuid()) return SessionRole::kReadWrite;
+  const auto role = options_.allow.RoleOf(connection.uid, connection.gids);
+  if (role) return *role;
+  return absl::PermissionDeniedError(fmt::format(
+      "this store belongs to user {0} and you are user {1}, who is not on its list: have it "
+      "started with --allow uid:{1} to read there, or uid:{1}:rw to write too, or start a "
+      "daemon of your own", geteuid(), connection.uid));
+}
+
 void Server::Refuse(Connection& connection, const absl::Status& why) {
-  spdlog::warn("process {} was turned away: {}", connection.pid, why.ToString());
+  ++turned_away_;
+  Warn(fmt::format("process {} (user {}) was turned away: {}", connection.pid, connection.uid,
+                   why.ToString()));
   [[maybe_unused]] const absl::Status ignored =
       SendPacket(connection.socket.get(), RefusedMessage(why));
+}
+
+// Of a packet that no library sends. Who has no session goes at once, others after a few.
+void Server::RefusePacket(Connection& connection, const absl::Status& why) {
+  Refuse(connection, why);
+  if (!connection.row) return Close(connection.socket.get());
+  if (++connection.refused_packets < kMostRefusedPackets) return;
+  core_->EndSession(*connection.row,
+                    fmt::format("it sent {} packets that make no sense",
+                                connection.refused_packets));
 }
 
 // The word in its segment outlives a good-bye that went to a daemon that died.
@@ -58,7 +124,10 @@ bool Server::SaidGoodbye(const Connection& connection) const {
 
 void Server::OnPacket(int socket_fd) {
   Connection& connection = *connections_.at(socket_fd);
-  const absl::StatusOr<Packet> packet = ReceivePacket(socket_fd);
+  std::vector<UniqueFd> strays;
+  absl::StatusOr<Packet> packet = ReceivePacket(socket_fd, &strays);
+  if (packet.ok()) strays = std::move(packet->fds);
+  const bool are_too_many = !strangers_descriptors_.Take(std::move(strays));
   if (!packet.ok() && absl::IsUnavailable(packet.status())) return;  // nothing there yet
   if (!packet.ok() || packet->bytes.empty()) {
     // Hung up. A session's end is its process's end, not its socket's: a forked child may
@@ -70,12 +139,13 @@ void Server::OnPacket(int socket_fd) {
     }
     return;
   }
-  const auto message = ParseMessage(packet->bytes);
-  if (!message.ok()) {
-    Refuse(connection, message.status());
-    if (!connection.row) Close(socket_fd);
-    return;
+  if (are_too_many) {
+    Refuse(connection, absl::ResourceExhaustedError("this connection sent too many descriptors"));
+    return connection.row ? reactor_->Remove(socket_fd) : Close(socket_fd);
   }
+  if (!connection.row) antechamber_.Heard(socket_fd, CoarseNowNs());
+  const auto message = ParseMessage(packet->bytes);
+  if (!message.ok()) return RefusePacket(connection, message.status());
   switch ((*message)->body_type()) {
     case wire::Body_Hello:
       OnHello(connection, *(*message)->body_as_Hello());
@@ -89,9 +159,8 @@ void Server::OnPacket(int socket_fd) {
       return;
     }
     default:
-      Refuse(connection, absl::InvalidArgumentError(
-                             "a client may send Hello, StatusRequest and Goodbye only"));
-      if (!connection.row) Close(socket_fd);
+      RefusePacket(connection, absl::InvalidArgumentError(
+                                   "a client may send Hello, StatusRequest and Goodbye only"));
   }
 }
 
@@ -110,19 +179,26 @@ void Server::OnHello(Connection& connection, const wire::Hello& hello) {
   } else if (had_session) {
     status = absl::FailedPreconditionError("this connection has a session already");
   } else if (hello.role() == wire::Role_Client) {
+    if (hello.read_only()) connection.role = SessionRole::kReadOnly;
     status = OpenSession(connection);
   } else if (hello.role() == wire::Role_Runtime) {
-    return PassToNode(fd);
+    // Workers run with the daemon's rights: a guest would have them too.
+    if (connection.uid == geteuid()) return PassToNode(fd);
+    status = absl::PermissionDeniedError(fmt::format(
+        "tasks and actors of this store run as user {}, you are user {}: start a daemon of "
+        "your own for them", geteuid(), connection.uid));
   }
   if (status.ok()) return;
+  if (had_session) return RefusePacket(connection, status);
   Refuse(connection, status);
   // Also a session that was opened half: nobody holds anything through it yet.
-  if (!had_session) Close(fd);
+  Close(fd);
 }
 
 // A process of the runtime: the node service reads its socket from now on.
 void Server::PassToNode(int socket_fd) {
   reactor_->Remove(socket_fd);
+  antechamber_.Leave(socket_fd);
   const std::unique_ptr<Connection> connection = std::move(connections_.at(socket_fd));
   connections_.erase(socket_fd);
   const int32_t pid = connection->pid;
@@ -134,12 +210,14 @@ void Server::PassToNode(int socket_fd) {
 }
 
 absl::Status Server::OpenSession(Connection& connection) {
+  PENSTOCK_RETURN_IF_ERROR(CheckSessionsOf(connection.uid));
   const uint32_t capacity = memory_.index.capacity();
   const uint64_t number = memory_.lease_table.header().next_session;
   PENSTOCK_RETURN_IF_ERROR(connection.MakeSession(capacity, number));
   PENSTOCK_ASSIGN_OR_RETURN(
       const SessionRow row,
-      core_->OpenSession(connection.segments(capacity), number, connection.pid));
+      core_->OpenSession(connection.segments(capacity), number, connection.pid,
+                         connection.role));
   PENSTOCK_RETURN_IF_ERROR(WatchSession(connection, row));
   PENSTOCK_CRASH_POINT(kSessionMade);
   // Before the client hears of it: there is no session that a successor would not find.
@@ -151,6 +229,23 @@ absl::Status Server::OpenSession(Connection& connection) {
   return sent;
 }
 
+// One guest cannot take all the sessions there are.
+absl::Status Server::CheckSessionsOf(uint32_t uid) const {
+  uint32_t most = options_.max_sessions_per_user;
+  if (most == 0) {
+    if (uid == geteuid()) return absl::OkStatus();
+    most = std::max(1u, options_.max_sessions / kPartOfAGuest);
+  }
+  uint32_t open = 0;
+  for (const Connection* const connection : by_row_) {
+    if (connection != nullptr && connection->uid == uid) ++open;
+  }
+  if (open < most) return absl::OkStatus();
+  return absl::ResourceExhaustedError(fmt::format(
+      "user {} has {} sessions open, the most for one user: close some, or have the daemon "
+      "started with a higher --max-sessions-per-user", uid, open));
+}
+
 absl::Status Server::SendWelcome(const Connection& connection) {
   WelcomeFacts facts;
   facts.session = connection.number;
@@ -159,14 +254,17 @@ absl::Status Server::SendWelcome(const Connection& connection) {
   facts.arena_bytes = memory_.arena_file.bytes();
   facts.capacity = memory_.index.capacity();
   facts.daemon_pid = getpid();
-  int fds[kFdCount];
+  PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd doorbell, connection.DoorbellForClient());
+  facts.read_only = connection.role == SessionRole::kReadOnly;
+  std::vector<int> fds(kFdCount);
   fds[kFdArenaReadOnly] = memory_.arena_read_only.get();
   fds[kFdArenaWritable] = memory_.arena_file.fd();
   fds[kFdIndex] = memory_.index_read_only.get();
   fds[kFdClientSegment] = connection.client_file.fd();
   fds[kFdDaemonSegment] = connection.daemon_read_only.get();
   fds[kFdDaemonDoorbell] = connection.daemon_doorbell.get();
-  fds[kFdClientDoorbell] = connection.client_doorbell.get();
+  fds[kFdClientDoorbell] = doorbell.get();
+  if (facts.read_only) fds.erase(fds.begin() + kFdArenaWritable);
   return SendPacket(connection.socket.get(), WelcomeMessage(facts), fds);
 }
 
@@ -174,6 +272,7 @@ absl::Status Server::WatchSession(Connection& connection, SessionRow row) {
   if (by_row_.size() <= row) by_row_.resize(row + 1);
   by_row_[row] = &connection;
   connection.row = row;
+  antechamber_.Leave(connection.socket.get());
   PENSTOCK_RETURN_IF_ERROR(reactor_->WatchDoorbell(connection.daemon_doorbell.get()));
   const int socket_fd = connection.socket.get();
   return reactor_->Watch(connection.pidfd.get(), [this, socket_fd] { OnDeath(socket_fd); });
@@ -191,11 +290,28 @@ void Server::OnDeath(int socket_fd) {
   Close(socket_fd);
 }
 
+// Ends the conversation, also where the keeper has the socket too and takes its time. What was
+// sent and not read goes the way of all strangers' descriptors, and so does the socket: its last
+// close closes what is still in it.
+void Server::HangUp(UniqueFd socket) {
+  shutdown(socket.get(), SHUT_RDWR);  // from here on nothing can be sent
+  std::vector<UniqueFd> strays;
+  for (;;) {
+    absl::StatusOr<Packet> packet = ReceivePacket(socket.get(), &strays);
+    if (packet.ok() ? packet->bytes.empty() : !absl::IsInvalidArgument(packet.status())) break;
+    if (packet.ok()) std::move(packet->fds.begin(), packet->fds.end(), std::back_inserter(strays));
+    strangers_descriptors_.Take(std::exchange(strays, {}));
+  }
+  strays.push_back(std::move(socket));
+  strangers_descriptors_.Take(std::move(strays));
+}
+
 void Server::Close(int socket_fd) {
   const auto found = connections_.find(socket_fd);
   if (found == connections_.end()) return;
   Connection& connection = *found->second;
   reactor_->Remove(socket_fd);
+  antechamber_.Leave(socket_fd);
   if (connection.row) {
     reactor_->Remove(connection.pidfd.get());
     reactor_->Remove(connection.daemon_doorbell.get());
@@ -203,9 +319,8 @@ void Server::Close(int socket_fd) {
     by_row_[*connection.row] = nullptr;
     PENSTOCK_CRASH_POINT(kClosed);
     keeper_.SendSessionEnd(connection.number);
-    // The keeper has the socket too, and may take its time.
-    shutdown(socket_fd, SHUT_RDWR);
   }
+  HangUp(std::move(connection.socket));
   std::erase(broken_sockets_, socket_fd);
   connections_.erase(found);
 }

@@ -28,7 +28,8 @@ absl::Status Server::Recover(std::map<uint64_t, KeptConnection> sessions) {
     // One that cannot be mapped is no reason to forget its pins: better no daemon.
     PENSTOCK_ASSIGN_OR_RETURN(Connection made, Connection::Keep(std::move(fds), capacity));
     auto connection = std::make_unique<Connection>(std::move(made));
-    kept.push_back({connection->segments(capacity), connection->number, connection->pid});
+    kept.push_back({connection->segments(capacity), connection->number, connection->pid,
+                    connection->role});
     sockets.push_back(connection->socket.get());
     connections_[sockets.back()] = std::move(connection);
   }

@@ -32,6 +32,8 @@ absl::StatusOr<StoreMemory> StoreMemory::Make(const DaemonOptions& options,
   PENSTOCK_ASSIGN_OR_RETURN(
       memory.lease_file,
       MemoryFile::Create("leases", LeaseGeometry::TotalBytes(options.objects)));
+  PENSTOCK_ASSIGN_OR_RETURN(memory.arena_read_only, memory.arena_file.ReopenReadOnly());
+  PENSTOCK_ASSIGN_OR_RETURN(memory.index_read_only, memory.index_file.ReopenReadOnly());
   PENSTOCK_RETURN_IF_ERROR(memory.Map());
   memory.index = IndexSegment::Format(memory.index_mapping.data(), geometry,
                                       options.memory_bytes, incarnation);
@@ -43,8 +45,6 @@ absl::StatusOr<StoreMemory> StoreMemory::Make(const DaemonOptions& options,
 }
 
 absl::Status StoreMemory::Map() {
-  PENSTOCK_ASSIGN_OR_RETURN(arena_read_only, arena_file.ReopenReadOnly());
-  PENSTOCK_ASSIGN_OR_RETURN(index_read_only, index_file.ReopenReadOnly());
   PENSTOCK_ASSIGN_OR_RETURN(arena, Mapping::Map(arena_file.fd(), arena_file.bytes(),
                                                 Access::kReadWrite, OnFork::kDrop));
   PENSTOCK_ASSIGN_OR_RETURN(index_mapping, Mapping::Map(index_file.fd(), index_file.bytes(),
@@ -54,14 +54,15 @@ absl::Status StoreMemory::Map() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<StoreMemory> StoreMemory::Attach(UniqueFd arena, UniqueFd index,
-                                                UniqueFd leases) {
+absl::StatusOr<StoreMemory> StoreMemory::Attach(KeptStore& kept) {
   StoreMemory memory;
-  PENSTOCK_ASSIGN_OR_RETURN(memory.arena_file, MemoryFile::Adopt(std::move(arena), 1));
+  memory.arena_read_only = std::move(kept.arena_read_only);
+  memory.index_read_only = std::move(kept.index_read_only);
+  PENSTOCK_ASSIGN_OR_RETURN(memory.arena_file, MemoryFile::Adopt(std::move(kept.arena), 1));
   PENSTOCK_ASSIGN_OR_RETURN(memory.index_file,
-                            MemoryFile::Adopt(std::move(index), sizeof(IndexHeader)));
+                            MemoryFile::Adopt(std::move(kept.index), sizeof(IndexHeader)));
   PENSTOCK_ASSIGN_OR_RETURN(memory.lease_file,
-                            MemoryFile::Adopt(std::move(leases), sizeof(LeaseHeader)));
+                            MemoryFile::Adopt(std::move(kept.leases), sizeof(LeaseHeader)));
   PENSTOCK_RETURN_IF_ERROR(memory.Map());
   PENSTOCK_ASSIGN_OR_RETURN(memory.index, IndexSegment::Attach(memory.index_mapping.data(),
                                                                memory.index_file.bytes()));

@@ -31,7 +31,7 @@ struct StoreMemory {
                                           uint64_t incarnation);
   // Maps what the keeper kept. Errors: FailedPrecondition names the layout versions when
   // another release made it.
-  static absl::StatusOr<StoreMemory> Attach(UniqueFd arena, UniqueFd index, UniqueFd leases);
+  static absl::StatusOr<StoreMemory> Attach(KeptStore& kept);
 
  private:
   absl::Status Map();

@@ -19,6 +19,10 @@ struct ClientOptions {
   // Directory of the daemon's socket. Empty: the environment's PENSTOCK_DIR, else
   // /run/penstock for root, $XDG_RUNTIME_DIR/penstock, or /tmp/penstock-<uid>.
   std::string dir = {};
+  // Asks for a session that cannot write: no descriptor of the arena that could be mapped
+  // writable comes into this process, and Create, Put and Delete say PermissionDenied. A
+  // user whom the daemon's --allow lets read only gets such a session either way.
+  bool read_only = false;
 };
 
 struct CreateOptions {

@@ -266,6 +266,19 @@ TEST(CoreRecover, DeadSessionsAreClosedAfterwards) {
   EXPECT_EQ(store.core().Stats().leases, 0u);
 }
 
+// Extents are populated by several threads, and in no order.
+TEST(CoreRecover, ABlockAcrossTwoExtentsIsKept) {
+  FakeStore store({.arena_bytes = 4 * kMiB, .populated = false});
+  for (const uint64_t at : {0, 2, 3, 1}) store.core().AddExtent(at * kMiB, kMiB);
+  store.core().FinishPopulation();
+  FakeClient& client = store.Open();
+  const FakeObject across = store.Put(client, 3 * kMiB);
+  const RecoveryReport report = store.Restart();
+  EXPECT_EQ(report.dropped, 0u);
+  EXPECT_TRUE(store.Contains(client, across.id));
+  EXPECT_EQ(store.core().Stats().ready_bytes, 4 * kMiB);
+}
+
 TEST(CoreRecover, SleepsAreNumberedOn) {
   FakeStore store;
   FakeClient& client = store.Open();

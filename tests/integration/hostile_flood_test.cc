@@ -1,0 +1,159 @@
+// Many hostile processes at once, each in its own way, and one bystander whose calls are
+// answered and whose bytes are right all along. What the bystander's calls took, quiet and in
+// the flood, is printed and not judged: the host decides it, too.
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include <fmt/format.h>
+
+#include "tests/integration/attackers.h"
+#include "tests/integration/helpers.h"
+#include "tests/integration/raw_session.h"
+
+namespace penstock::testing {
+namespace {
+
+bool IsLong() { return getenv("PENSTOCK_TEST_LONG") != nullptr; }
+uint64_t MessagesOfAll() { return IsLong() ? 1'000'000 : 100'000; }
+
+struct Counters {
+  std::atomic<uint64_t> sent{0};
+  std::atomic<uint64_t> sessions{0};
+};
+
+// Of all processes that fork from here.
+Counters& SharedCounters() {
+  void* const memory = mmap(nullptr, sizeof(Counters), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) GiveUp("no memory for the counters");
+  return *new (memory) Counters;
+}
+
+int64_t NowNs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
+
+class Latencies {
+ public:
+  void Add(int64_t ns) { all_.push_back(ns); }
+  size_t count() const { return all_.size(); }
+  double AtUs(double part) {
+    std::sort(all_.begin(), all_.end());
+    return static_cast<double>(all_[static_cast<size_t>(
+               part * static_cast<double>(all_.size() - 1))]) / 1e3;
+  }
+
+ private:
+  std::vector<int64_t> all_;
+};
+
+struct Measured {
+  Latencies put_get_delete;
+  Latencies question;  // one that only the daemon can answer
+};
+
+// Whose objects are checked while others attack.
+class Bystander {
+ public:
+  explicit Bystander(const TestDaemon& daemon) : client_(daemon.Connect()) {
+    for (uint64_t i = 0; i < 50; ++i) ids_.push_back(PutPattern(client_, i, 100 * i + 1));
+    pinned_ = Must(client_.Get(ids_[7]));
+  }
+
+  void Work(Measured& measured) {
+    const uint64_t round = round_++;
+    const std::vector<std::byte> bytes = Pattern(round, 4096);
+    int64_t began = NowNs();
+    const ObjectId id = Must(client_.Put(bytes, {.deadline = absl::Minutes(2)}));
+    const bool is_right = HasPattern(Must(client_.Get(id, absl::Minutes(2))).data(), round);
+    Must(client_.Delete(id));
+    measured.put_get_delete.Add(NowNs() - began);
+    ASSERT_TRUE(is_right) << round;
+    began = NowNs();
+    ASSERT_FALSE(Must(client_.Contains(ObjectId::FromName("nobody makes this"))));
+    measured.question.Add(NowNs() - began);
+    const uint64_t old = round % ids_.size();
+    ASSERT_TRUE(HasPattern(Must(client_.Get(ids_[old])).data(), old));
+    ASSERT_TRUE(HasPattern(pinned_.data(), 7));
+    usleep(200);
+  }
+
+ private:
+  Client client_;
+  std::vector<ObjectId> ids_;
+  ObjectView pinned_;
+  uint64_t round_ = 0;
+};
+
+void Print(const char* what, Latencies& quiet, Latencies& flood) {
+  fmt::print("  {:16} quiet p50 {:8.1f} us, p99 {:8.1f} us ({}); in the flood p50 {:8.1f} us, "
+             "p99 {:8.1f} us ({}): p99 {:.2f} x quiet\n", what, quiet.AtUs(0.5),
+             quiet.AtUs(0.99), quiet.count(), flood.AtUs(0.5), flood.AtUs(0.99), flood.count(),
+             flood.AtUs(0.99) / quiet.AtUs(0.99));
+}
+
+struct Kind {
+  const char* name;
+  AttackFunction attack;
+  uint64_t part;  // of the messages, in hundredths
+};
+constexpr Kind kKinds[] = {{"socket", FloodTheSocket, 25},
+                           {"ring", FloodTheRing, 45},
+                           {"scribble", ScribbleOverTheOwnSegment, 5},
+                           {"never read", AskAndNeverRead, 20},
+                           {"descriptors", AbuseDescriptors, 5}};
+
+TEST(HostileFlood, IsSurvivedAndABystanderServedAllAlong) {
+  const TestDaemon daemon;
+  daemon.WaitPopulated();
+  const pid_t pid = daemon.daemon_pid();
+  Bystander bystander(daemon);
+  Measured quiet, flood, each;
+  for (int i = 0; i < 200; ++i) bystander.Work(each);  // warm
+  for (int i = 0; i < 3000 && !::testing::Test::HasFatalFailure(); ++i) bystander.Work(quiet);
+  const size_t descriptors = OpenDescriptors(pid);
+
+  Counters& counters = SharedCounters();
+  const int64_t began = NowNs();
+  std::vector<pid_t> attackers;
+  uint64_t seed = 1;
+  for (const Kind& kind : kKinds) {
+    attackers.push_back(StartAttack(kind.attack, {.dir = daemon.dir(),
+                                                  .seed = seed++,
+                                                  .messages = MessagesOfAll() * kind.part / 100,
+                                                  .sent = &counters.sent,
+                                                  .sessions = &counters.sessions}));
+  }
+  const auto anybody_runs = [&] {
+    return std::any_of(attackers.begin(), attackers.end(), [](pid_t a) { return Runs(a); });
+  };
+  while (anybody_runs() && !::testing::Test::HasFatalFailure()) bystander.Work(flood);
+  for (size_t i = 0; i < attackers.size(); ++i) {
+    EXPECT_EQ(WaitForChild(attackers[i]), 0) << kKinds[i].name;
+  }
+  const double seconds = static_cast<double>(NowNs() - began) / 1e9;
+  fmt::print("{} hostile messages in {:.1f} s, {} sessions, {} of them broken, {} packets "
+             "refused\n", counters.sent.load(), seconds, counters.sessions.load(),
+             daemon.Status().Counter("broken_sessions"),
+             daemon.Status().Counter("turned_away"));
+  Print("put+get+delete", quiet.put_get_delete, flood.put_get_delete);
+  Print("question", quiet.question, flood.question);
+
+  EXPECT_GE(counters.sent.load(), MessagesOfAll() * 9 / 10);
+  EXPECT_EQ(daemon.daemon_pid(), pid) << "the daemon died\n" << daemon.Output();
+  EXPECT_TRUE(NothingIsLeft(daemon, 1));
+  EXPECT_TRUE(Eventually([&] { return OpenDescriptors(pid) <= descriptors + 1; }))
+      << OpenDescriptors(pid) << " descriptors, before " << descriptors;
+  EXPECT_LT(daemon.Output().size(), 1u << 20) << "anybody can fill the log";
+  for (int i = 0; i < 100; ++i) bystander.Work(each);
+}
+
+}  // namespace
+}  // namespace penstock::testing

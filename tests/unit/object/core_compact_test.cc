@@ -150,14 +150,55 @@ TEST_F(CoreCompact, ADeleteDuringTheCopyFreesBothPlaces) {
   EXPECT_EQ(store_.core().Stats().free_bytes, (kPieces - 6) * kPiece);
 }
 
-TEST_F(CoreCompact, AWindowIsGivenUpWhenTheRequestIsCancelled) {
-  for (uint64_t i = 1; i < kPieces; i += 2) reader_.TryPin(pieces_[i].id);
-  const uint32_t request = maker_.Ask(LeaseRecord(3 * kPiece));
-  maker_.Push(CancelRecord(request));
-  TurnUntilIdle();
-  EXPECT_EQ(maker_.Code(request), AnswerCode::kFull);
-  EXPECT_FALSE(store_.core().IsCompacting());
-  EXPECT_EQ(store_.core().Stats().moved_objects, 0u);
+// A window of more objects than one turn moves, seen in its middle.
+class CoreCompactHalfWay : public ::testing::Test {
+ protected:
+  static constexpr uint64_t kMany = 64;
+  CoreCompactHalfWay() : store_({.slots = 256, .arena_bytes = kMany * kPiece}) {
+    std::vector<FakeObject> pieces;
+    for (uint64_t i = 0; i < kMany; ++i) pieces.push_back(store_.Put(maker_, kPiece));
+    for (uint64_t i = 0; i < kMany; i += 2) store_.Delete(maker_, pieces[i]);
+    request_ = asker_.Ask(LeaseRecord(25 * kPiece));
+    store_.Turn();
+    EXPECT_TRUE(store_.core().IsCompacting());
+    EXPECT_GT(store_.core().Stats().moved_objects, 0u);
+  }
+  // Nothing is reserved, copied or asked for any more.
+  void ExpectGivenUp() {
+    EXPECT_FALSE(store_.core().IsCompacting());
+    EXPECT_EQ(store_.core().Stats().given_up, 1u);
+    EXPECT_EQ(store_.core().Stats().compactions, 0u);
+    for (uint64_t i = 0; i < kMany / 2; ++i) store_.Lease(maker_, kPiece);
+    EXPECT_EQ(store_.core().Stats().free_bytes, 0u);
+  }
+  FakeStore store_;
+  FakeClient& maker_ = store_.Open();
+  FakeClient& asker_ = store_.Open();
+  uint32_t request_ = 0;
+};
+
+TEST_F(CoreCompactHalfWay, NobodysLeaseLandsInTheWindowAndOthersAreServedBesideIt) {
+  const FakeLease small = store_.Lease(maker_, kPiece);
+  do store_.Turn(); while (store_.core().IsCompacting());
+  const auto answer = asker_.Answer(request_);
+  ASSERT_TRUE(answer && answer->op == CompletionOp::kGrant);
+  const FakeLease large = LeaseIn(*answer);
+  EXPECT_TRUE(small.offset >= large.offset + large.block_bytes ||
+              small.offset + kPiece <= large.offset);
+  EXPECT_EQ(store_.core().Stats().given_up, 0u);
+}
+
+TEST_F(CoreCompactHalfWay, TheWindowIsGivenUpWhenTheRequestIsCancelled) {
+  asker_.Push(CancelRecord(request_));
+  store_.Turn();
+  EXPECT_EQ(asker_.Code(request_), AnswerCode::kFull);
+  ExpectGivenUp();
+}
+
+TEST_F(CoreCompactHalfWay, TheWindowIsGivenUpWhenItsOwnerDies) {
+  store_.Close(asker_);
+  store_.Turn();
+  ExpectGivenUp();
 }
 
 TEST_F(CoreCompact, TheDaemonsDeathInTheMiddleOfACopyLosesNothing) {

@@ -65,9 +65,12 @@ void CompletionQueue::AskAgain() {
       if (target.call->wants_last_word) records.push_back(CancelOf(records.back()));
     }
   }
-  // In the order in which they were asked first; a request before its cancellation.
-  std::stable_sort(records.begin(), records.end(), [](const auto& a, const auto& b) {
-    return static_cast<int32_t>(a.request - b.request) < 0;
+  // In the order in which they were asked first; a request before its cancellation. (Not
+  // std::stable_sort: its buffer knows nothing of a record's alignment.)
+  std::sort(records.begin(), records.end(), [](const Submission& a, const Submission& b) {
+    const auto later = static_cast<int32_t>(a.request - b.request);
+    return later != 0 ? later < 0
+                      : a.op != SubmissionOp::kCancel && b.op == SubmissionOp::kCancel;
   });
   for (const Submission& record : records) submissions_->Push(record);
 }

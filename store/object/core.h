@@ -292,6 +292,7 @@ class Core {
   void Unlist(uint32_t slot);
   void Free(uint32_t slot);
   bool IsPinned(uint32_t slot) const;
+  bool IsInUse(uint32_t slot) const;
   uint32_t LastUse(uint32_t slot) const;
   void DeleteObjectsOf(const absl::flat_hash_set<uint64_t>& sessions);
   void DropHolds(SessionRow row, uint32_t slot, uint32_t count);

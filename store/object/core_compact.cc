@@ -154,7 +154,7 @@ bool Core::IsMovable(uint32_t slot) {
   if (slots_.State(slot) != SlotState::kSealed || lease.block_bytes > c.movable_bytes) {
     return false;  // a lease, or deleted and pinned, or too large for every free extent
   }
-  if (infos_[slot].holds == 0 && !IsPinned(slot)) return true;
+  if (!IsInUse(slot)) return true;
   if (c.pinned.size() < kWantedPerSearch) c.pinned.push_back(slot);
   return false;
 }
@@ -284,7 +284,7 @@ bool Core::Relocate() {
   // SYNC S2 pin/evict: the mark is a full fence before the look.
   slots_.MarkEvicting(victim.slot);
   PENSTOCK_CRASH_POINT(kMoveMarked);
-  if (info.holds > 0 || IsPinned(victim.slot)) {
+  if (IsInUse(victim.slot)) {
     slots_.PutBack(victim.slot);
     if (info.wanted) AskForRelease(victim.slot);  // the mark has wiped it out
     return false;
@@ -365,12 +365,9 @@ void Core::FailCompaction() {
 
 // SYNC S3: the last release of this object changes room.
 void Core::AskForRelease(uint32_t slot) {
-  slots_.MarkWanted(slot);
-  infos_[slot].wanted = true;
-  if (infos_[slot].holds == 0 && !IsPinned(slot)) {
-    compaction_.failed_bytes = 0;  // it went just now
-    room_changed_ = true;
-  }
+  if (!Want(slot)) return;
+  compaction_.failed_bytes = 0;  // it went just now
+  room_changed_ = true;
 }
 
 std::vector<Allocator::Extent> Core::TakeFreeExtents(uint64_t keep_bytes) {

@@ -134,7 +134,7 @@ void Core::Delete(uint32_t slot, AnswerCode cause) {
   // SYNC S2 pin/evict and S3 last release: the mark is a full fence before the look.
   slots_.MarkDeleted(slot);
   PENSTOCK_CRASH_POINT(kDeleteMarked);
-  if (infos_[slot].holds > 0 || IsPinned(slot)) {
+  if (IsInUse(slot)) {
     doomed_.insert(slot);
     return;
   }
@@ -170,6 +170,11 @@ bool Core::IsPinned(uint32_t slot) const {
   return false;
 }
 
+// Pinned, or held for somebody who is about to pin it. After the mark (SYNC S2, S3).
+bool Core::IsInUse(uint32_t slot) const {
+  return infos_[slot].holds > 0 || IsPinned(slot);
+}
+
 uint32_t Core::LastUse(uint32_t slot) const {
   uint32_t last = infos_[slot].epoch;
   for (const SessionRow row : open_rows_) {
@@ -189,7 +194,7 @@ void Core::DropHolds(SessionRow row, uint32_t slot, uint32_t count) {
   SlotInfo& info = infos_[slot];
   info.holds -= count;
   if (info.wanted) room_changed_ = true;
-  if (slots_.State(slot) == SlotState::kDeleted && info.holds == 0 && !IsPinned(slot)) {
+  if (slots_.State(slot) == SlotState::kDeleted && !IsInUse(slot)) {
     Free(slot);
   }
 }
@@ -198,7 +203,7 @@ void Core::DropHolds(SessionRow row, uint32_t slot, uint32_t count) {
 void Core::RetryDoomed() {
   const std::vector<uint32_t> doomed(doomed_.begin(), doomed_.end());
   for (const uint32_t slot : doomed) {
-    if (infos_[slot].holds == 0 && !IsPinned(slot)) Free(slot);
+    if (!IsInUse(slot)) Free(slot);
   }
 }
 

@@ -154,8 +154,7 @@ void Core::HandleDelete(const Submission& record) {
 void Core::HandleRelease(const Submission& record) {
   if (record.slot >= index_.capacity()) return;
   if (slots_.Generation(record.slot) != record.generation) return;
-  if (slots_.State(record.slot) == SlotState::kDeleted && infos_[record.slot].holds == 0 &&
-      !IsPinned(record.slot)) {
+  if (slots_.State(record.slot) == SlotState::kDeleted && !IsInUse(record.slot)) {
     Free(record.slot);
   }
   // A wanted object may have lost its last pin: creators look again.

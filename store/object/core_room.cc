@@ -289,7 +289,7 @@ bool Core::EvictFor(uint64_t block_bytes) {
       batch.push_back(entry);
     }
     for (const EvictionEntry& entry : batch) {
-      if (infos_[entry.slot].holds > 0 || IsPinned(entry.slot)) {
+      if (IsInUse(entry.slot)) {
         slots_.PutBack(entry.slot);
         pinned.push_back(entry);
       } else {

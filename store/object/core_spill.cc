@@ -98,7 +98,7 @@ bool Core::DropClean(uint64_t block_bytes) {
     // SYNC S2 pin/evict: the mark is a full fence before the look.
     slots_.MarkEvicting(item.slot);
     infos_[item.slot].wanted = false;
-    if (infos_[item.slot].holds > 0 || IsPinned(item.slot)) {
+    if (IsInUse(item.slot)) {
       slots_.PutBack(item.slot);
       pinned.push_back(item);
       continue;
@@ -121,7 +121,7 @@ bool Core::DropClean(uint64_t block_bytes) {
 bool Core::Want(uint32_t slot) {
   slots_.MarkWanted(slot);
   infos_[slot].wanted = true;
-  return infos_[slot].holds == 0 && !IsPinned(slot);
+  return !IsInUse(slot);
 }
 
 bool Core::MayBeWritten(uint32_t slot) const {
@@ -211,7 +211,7 @@ void Core::SpillWritten(const SpillOutcome& outcome) {
     ++stats_.spill_written;
     PENSTOCK_CRASH_POINT(kSpillWritten);
   }
-  if (is_deleted && infos_[slot].holds == 0 && !IsPinned(slot)) Free(slot);
+  if (is_deleted && !IsInUse(slot)) Free(slot);
 }
 
 void Core::RetrySpill() {

@@ -208,15 +208,4 @@ CrashWorld::CrashWorld(Disk disk)
   return empty ? ::testing::AssertionSuccess() : last;
 }
 
-pid_t DaemonAfter(const TestDaemon& daemon, pid_t before) {
-  pid_t now = before;
-  const bool came = Eventually([&] {
-    const auto status = QueryStatus(daemon.dir());
-    if (status.ok()) now = static_cast<pid_t>(status->Counter("daemon_pid"));
-    return now != before;
-  });
-  if (!came) GiveUp("no other daemon came: " + daemon.Output());
-  return now;
-}
-
 }  // namespace penstock::testing

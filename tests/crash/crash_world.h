@@ -110,9 +110,6 @@ class CrashWorld {
   std::unique_ptr<TestDaemon> daemon_;
 };
 
-// Polls until another daemon than `before` answers; its pid.
-pid_t DaemonAfter(const TestDaemon& daemon, pid_t before);
-
 }  // namespace penstock::testing
 
 #endif  // PENSTOCK_TESTS_CRASH_CRASH_WORLD_H_

@@ -74,7 +74,7 @@ TEST_P(DaemonKilledAt, LosesAndLeaksNothing) {
       }
       ASSERT_TRUE(world.arming().WaitFired(fired, absl::Seconds(60)))
           << "nobody passes " << NameOf(GetParam());
-      DaemonAfter(world.daemon(), before);
+      NextDaemon(world.daemon(), before);
     }
     crowd.ExpectGoesOn();
   }
@@ -108,7 +108,7 @@ TEST_P(KeeperKilledAt, LosesAndLeaksNothing) {
       crowd.ExpectGoesOn();
       const pid_t before = world.daemon().daemon_pid();
       kill(before, SIGKILL);
-      DaemonAfter(world.daemon(), before);
+      NextDaemon(world.daemon(), before);
     }
     crowd.ExpectGoesOn();
   }

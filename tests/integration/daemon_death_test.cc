@@ -26,18 +26,6 @@ double MillisecondsSince(absl::Time start) {
   return absl::ToDoubleMilliseconds(absl::Now() - start);
 }
 
-// Waits until the keeper has started another daemon than `before`.
-pid_t NextDaemon(const TestDaemon& daemon, pid_t before) {
-  pid_t now = before;
-  const bool came = Eventually([&] {
-    const auto status = QueryStatus(daemon.dir());
-    if (status.ok()) now = static_cast<pid_t>(status->Counter("daemon_pid"));
-    return now != before;
-  });
-  if (!came) GiveUp("no other daemon came: " + daemon.Output());
-  return now;
-}
-
 TEST(DaemonDeath, KeepsObjectsViewsBuildersAndSessions) {
   const TestDaemon daemon;
   Client client = daemon.Connect();

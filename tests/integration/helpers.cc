@@ -118,6 +118,17 @@ void Channel::ReceiveBytes(void* bytes, size_t count) {
   return failure;
 }
 
+pid_t NextDaemon(const TestDaemon& daemon, pid_t before) {
+  pid_t now = before;
+  const bool came = Eventually([&] {
+    const auto status = QueryStatus(daemon.dir());
+    if (status.ok()) now = static_cast<pid_t>(status->Counter("daemon_pid"));
+    return now != before;
+  });
+  if (!came) GiveUp("no other daemon came: " + daemon.Output());
+  return now;
+}
+
 size_t OpenDescriptors(pid_t pid) {
   const auto count = [pid] {
     const std::filesystem::directory_iterator entries(fmt::format("/proc/{}/fd", pid));

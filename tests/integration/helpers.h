@@ -90,6 +90,9 @@ class Channel {
 // All sessions but `clients` are closed, and neither lease nor doomed object is left.
 ::testing::AssertionResult NothingIsLeft(const TestDaemon& daemon, uint64_t clients = 0);
 
+// Waits until the keeper has started another daemon than `before`: its pid.
+pid_t NextDaemon(const TestDaemon& daemon, pid_t before);
+
 size_t OpenDescriptors(pid_t pid);
 // A zombie, which whoever reaps it has not met yet, does not run.
 bool Runs(pid_t pid);

@@ -22,11 +22,11 @@ class KeeperWatch {
       : server_(server), kept_(kept), pidfd_(std::move(pidfd)), argv_(argv) {}
 
   absl::Status Begin() {
-    return server_->Watch(pidfd_.get(), [this] { OnDeath(); });
+    return server_->WatchKeeper(pidfd_.get(), [this] { return OnDeath(); });
   }
 
  private:
-  void OnDeath() {
+  bool OnDeath() {
     server_->Unwatch(pidfd_.get());
     // This one child only: how a worker ended is the node service's to hear.
     siginfo_t ignored{};
@@ -35,13 +35,14 @@ class KeeperWatch {
     if (!started.ok()) {
       spdlog::error("the keeper died and no other can be started: {}",
                     started.status().ToString());
-      return;
+      return false;
     }
     spdlog::warn("the keeper died: started another");
     pidfd_ = *std::move(started);
     if (const absl::Status status = Begin(); !status.ok()) {
       spdlog::error("{}", status.ToString());
     }
+    return true;
   }
 
   // The new one is told all that there is to keep.

@@ -31,6 +31,7 @@ namespace {
 // Set for a successor: "daemon_pidfd,lock,listener,ended_read,ended_write,channel".
 constexpr const char* kSuccessorVariable = "PENSTOCK_KEEPER_DESCRIPTORS";
 constexpr int kMostQuickDeaths = 5;
+constexpr int kMostDeathsUnserved = 5;  // in a row, before a successor has served
 constexpr int64_t kQuickDeath_ms = 1000;
 // One that served, and died of itself soon: started again, but not as fast as it can die.
 constexpr int kMostPause_ms = 2000;
@@ -112,6 +113,7 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
     return 1;
   }
   int quick_deaths = 0;
+  int deaths_unserved = 0;
   for (;;) {
     const int64_t started_ms = NowMs();
     if (!daemon_pidfd.valid()) {
@@ -137,9 +139,10 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
       return WEXITSTATUS(wait_status);
     }
     quick_deaths = quick ? quick_deaths + 1 : 0;
-    if (quick_deaths >= kMostQuickDeaths && !kept.store.serving) {
-      spdlog::error("the daemon died {} times within a second of its start, without having "
-                    "served: giving up", quick_deaths);
+    deaths_unserved = kept.store.serving ? 0 : deaths_unserved + 1;
+    if (deaths_unserved >= kMostDeathsUnserved) {
+      spdlog::error("the daemon died {} times in a row before it served: giving up",
+                    deaths_unserved);
       CleanUp(options);
       return 1;
     }

@@ -2,6 +2,7 @@
 #include "tools/penstockd/kept_store.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cstring>
@@ -107,6 +108,11 @@ void KeeperChannel::SendSessionEnd(uint64_t number) {
 void KeeperChannel::SendServing() {
   // Only for the keeper's count of quick deaths.
   [[maybe_unused]] const absl::Status ignored = Send(kServing, {}, {});
+}
+
+bool KeeperChannel::IsClosed() const {
+  pollfd item{fd_.get(), 0, 0};
+  return poll(&item, 1, 0) == 1 && (item.revents & POLLHUP) != 0;
 }
 
 bool TakeKeeperMessages(int fd, KeptStore& kept) {

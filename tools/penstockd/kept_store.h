@@ -83,6 +83,8 @@ class KeeperChannel {
   // Cannot fail: what does not go out now goes with the next message.
   void SendSessionEnd(uint64_t number);
   void SendServing();
+  // The other end is closed: the keeper is dead or dying.
+  bool IsClosed() const;
 
  private:
   absl::Status Send(uint32_t kind, const SessionDescriptors& about, std::vector<int> fds);

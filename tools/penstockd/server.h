@@ -3,6 +3,7 @@
 #define PENSTOCK_TOOLS_PENSTOCKD_SERVER_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -36,9 +37,12 @@ class Server : public CoreHost, public NodeStore {
                                                       KeeperChannel keeper, KeptStore kept);
   ~Server() override;
 
-  // Calls `on_ready` when `fd` is readable (the keeper's pidfd).
+  // Calls `on_ready` when `fd` is readable.
   absl::Status Watch(int fd, Reactor::Callback on_ready);
   void Unwatch(int fd) { reactor_->Remove(fd); }
+  // `replace` starts another keeper in place of one that ended (`pidfd`) and says whether
+  // that worked. It is also called for a session that comes just then.
+  absl::Status WatchKeeper(int pidfd, std::function<bool()> replace);
 
   // The keeper died; another one, behind `keeper`, is to hold everything.
   absl::Status ChangeKeeper(KeeperChannel keeper);
@@ -71,6 +75,7 @@ class Server : public CoreHost, public NodeStore {
   absl::Status SendWelcome(const Connection& connection);
   bool SaidGoodbye(const Connection& connection) const;
   absl::Status TellKeeper(const Connection& connection);
+  bool ReplaceKeeper();
   absl::Status WatchSession(Connection& connection, SessionRow row);
   void OnConnect();
   absl::StatusOr<SessionRole> RoleOf(const Connection& connection) const;
@@ -97,6 +102,8 @@ class Server : public CoreHost, public NodeStore {
   SpillTableMemory spill_table_;
   std::unique_ptr<SpillBridge> spill_;
   KeeperChannel keeper_;
+  int keeper_pidfd_ = -1;
+  std::function<bool()> replace_keeper_;
   std::unique_ptr<Core> core_;
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<NodeService> node_;

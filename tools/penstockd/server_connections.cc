@@ -278,13 +278,6 @@ absl::Status Server::WatchSession(Connection& connection, SessionRow row) {
   return reactor_->Watch(connection.pidfd.get(), [this, socket_fd] { OnDeath(socket_fd); });
 }
 
-absl::Status Server::TellKeeper(const Connection& connection) {
-  const absl::Status sent = keeper_.SendSession(connection.descriptors());
-  if (sent.ok()) return sent;
-  return absl::UnavailableError(
-      "the daemon's keeper takes no sessions just now: is it stopped? Try again");
-}
-
 void Server::OnDeath(int socket_fd) {
   spdlog::debug("process {} has ended", connections_.at(socket_fd)->pid);
   Close(socket_fd);

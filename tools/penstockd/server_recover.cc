@@ -11,6 +11,8 @@
 namespace penstock {
 namespace {
 
+constexpr int kKeepersEnd_ms = 1000;
+
 double NowMs() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -72,6 +74,32 @@ absl::Status Server::Recover(std::map<uint64_t, KeptConnection> sessions) {
                    ? "" : fmt::format("; dropped {} slots that said what cannot be",
                                       report.dropped));
   return absl::OkStatus();
+}
+
+absl::Status Server::WatchKeeper(int pidfd, std::function<bool()> replace) {
+  keeper_pidfd_ = pidfd;
+  replace_keeper_ = std::move(replace);
+  return reactor_->Watch(pidfd, [this] { ReplaceKeeper(); });
+}
+
+bool Server::ReplaceKeeper() {
+  // What is called sets the next one.
+  const std::function<bool()> replace = replace_keeper_;
+  return replace && replace();
+}
+
+absl::Status Server::TellKeeper(const Connection& connection) {
+  absl::Status sent = keeper_.SendSession(connection.descriptors());
+  if (sent.ok()) return sent;
+  // Dead since a moment ago, its end just not heard of? A process closes its sockets before
+  // its pidfd says so.
+  pollfd end{keeper_pidfd_, POLLIN, 0};
+  if (keeper_.IsClosed() && poll(&end, 1, kKeepersEnd_ms) == 1 && ReplaceKeeper()) {
+    sent = keeper_.SendSession(connection.descriptors());
+  }
+  if (sent.ok()) return sent;
+  return absl::UnavailableError(
+      "the daemon's keeper takes no sessions just now: is it stopped? Try again");
 }
 
 absl::Status Server::ChangeKeeper(KeeperChannel keeper) {

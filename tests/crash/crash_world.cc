@@ -10,7 +10,7 @@
 namespace penstock::testing {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(60);
+constexpr absl::Duration kPatience = absl::Seconds(20);
 constexpr size_t kMostObjects = 2000;  // of one client
 
 }  // namespace
@@ -47,7 +47,7 @@ bool Arming::WaitFired(uint32_t more_than, absl::Duration timeout) {
 
 BusyClient::BusyClient(const TestDaemon& daemon, uint64_t seed, const Arming* arming,
                        uint64_t most_live_bytes)
-    : client_(Must(Client::Connect({.dir = daemon.dir()}))), arming_(arming),
+    : daemon_(daemon), client_(Must(Client::Connect({.dir = daemon.dir()}))), arming_(arming),
       most_live_bytes_(most_live_bytes), random_(seed),
       next_seed_(seed << 32), thread_([this] { Run(); }) {}
 
@@ -121,7 +121,12 @@ void BusyClient::Make() {
   options.deadline = kPatience;
   options.evictable = made.evictable;
   if (random_() % 5 == 0) options.id = ObjectId::FromName(fmt::format("{:x}", made.seed));
-  Builder builder = Must(client_.Create(made.size, options));
+  auto created = client_.Create(made.size, options);
+  if (!created.ok()) {
+    GiveUp(fmt::format("create of {} bytes: {}\n{}", made.size, created.status().ToString(),
+                       WhatTheDaemonSays()));
+  }
+  Builder builder = *std::move(created);
   FillPattern(builder.data(), made.seed);
   if (random_() % 3 == 0) {
     const ObjectId id = builder.id();
@@ -142,12 +147,21 @@ void BusyClient::Check(const ObjectId& id, const Made& made) {
                            absl::IsDeadlineExceeded(view.status()))) {
       return;
     }
-    GiveUp(fmt::format("object {} of {} bytes: {}", id.ToHex(), made.size,
-                       view.status().ToString()));
+    GiveUp(fmt::format("object {} of {} bytes: {}\n{}", id.ToHex(), made.size,
+                       view.status().ToString(), WhatTheDaemonSays()));
   }
   if (view->data().size() != made.size || !HasPattern(view->data(), made.seed)) {
     GiveUp(fmt::format("object {} has other bytes", id.ToHex()));
   }
+}
+
+// Of a client that waits in vain: the others may too.
+std::string BusyClient::WhatTheDaemonSays() const {
+  std::string text = daemon_.Output();
+  const auto status = QueryStatus(daemon_.dir());
+  if (!status.ok()) return text + status.status().ToString();
+  for (const auto& [name, value] : status->counters) text += fmt::format("{} {}\n", name, value);
+  return text;
 }
 
 void BusyClient::CheckAll() {

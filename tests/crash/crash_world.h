@@ -65,9 +65,11 @@ class BusyClient {
   void Make();
   void Check(const ObjectId& id, const Made& made);
   void CheckAll();
+  std::string WhatTheDaemonSays() const;
   std::map<ObjectId, Made>::iterator Any();
   void DeleteAny();
 
+  const TestDaemon& daemon_;
   Client client_;
   const Arming* const arming_;
   const uint64_t most_live_bytes_;

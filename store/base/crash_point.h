@@ -50,6 +50,9 @@ namespace penstock {
   X(kRecoverSettled, 'D')    /* a successor: slots settled, no list made */                \
   X(kRecoverListed, 'D')     /* no ring drained */                                         \
   X(kRecoverDrained, 'D')    /* nobody told */                                             \
+  X(kHandOverTold, 'D')      /* the heir knows all, the keeper was not asked to go */      \
+  X(kHandOverAsked, 'D')     /* it was */                                                  \
+  X(kHandOverLeft, 'D')      /* the heir is the keeper, and not told that it may begin */  \
   X(kClientLeased, 'C')      /* a builder is made */                                       \
   X(kClientRecordWritten, 'C') /* in the ring, tail not published */                       \
   X(kClientRecordPublished, 'C') /* the daemon's bell not rung */                          \
@@ -59,7 +62,9 @@ namespace penstock {
   X(kClientReleased, 'C')    /* unpinned, slot not looked at */                            \
   X(kKeeperTookMessage, 'K')                                                               \
   X(kKeeperSawDeath, 'K')                                                                  \
-  X(kKeeperForked, 'K')
+  X(kKeeperForked, 'K')                                                                    \
+  X(kKeeperYields, 'K')      /* asked to go, has not said that it does */                   \
+  X(kHeirKeeps, 'K')         /* the new one, and the daemon does not know */
 
 enum class CrashPoint : uint32_t {
 #define PENSTOCK_CRASH_POINT_ENUM(name, who) name,

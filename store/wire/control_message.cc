@@ -53,6 +53,18 @@ std::string ReturnLeasesMessage() {
   return Finish(builder, wire::Body_ReturnLeases, wire::CreateReturnLeases(builder));
 }
 
+std::string TakeOverMessage(const StoreLayouts& layouts) {
+  flatbuffers::FlatBufferBuilder builder;
+  return Finish(builder, wire::Body_TakeOver,
+                wire::CreateTakeOver(builder, kProtocolVersion, layouts.index, layouts.session,
+                                     layouts.lease, layouts.spill));
+}
+
+std::string HandOverMessage() {
+  flatbuffers::FlatBufferBuilder builder;
+  return Finish(builder, wire::Body_HandOver, wire::CreateHandOver(builder));
+}
+
 std::string StatusRequestMessage() {
   flatbuffers::FlatBufferBuilder builder;
   return Finish(builder, wire::Body_StatusRequest, wire::CreateStatusRequest(builder));

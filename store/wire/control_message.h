@@ -24,6 +24,14 @@ struct WelcomeFacts {
   bool read_only = false;
 };
 
+// What one daemon writes and the next one reads.
+struct StoreLayouts {
+  uint32_t index = 0;
+  uint32_t session = 0;
+  uint32_t lease = 0;
+  uint32_t spill = 0;
+};
+
 struct StatusFacts {
   std::vector<std::pair<std::string, uint64_t>> counters;
   std::vector<std::string> notes;
@@ -37,6 +45,8 @@ std::string RefusedMessage(const absl::Status& why);
 std::string GoodbyeMessage();
 std::string RestartedMessage(uint32_t restarts);
 std::string ReturnLeasesMessage();
+std::string TakeOverMessage(const StoreLayouts& layouts);
+std::string HandOverMessage();
 std::string StatusRequestMessage();
 std::string StatusReplyMessage(const StatusFacts& facts);
 

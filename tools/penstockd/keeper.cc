@@ -60,6 +60,7 @@ absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptor
   PENSTOCK_ASSIGN_OR_RETURN(UniqueFd own_pidfd, OpenPidfd(getpid()));
   PENSTOCK_ASSIGN_OR_RETURN(ChannelEnds channel, MakeKeeperChannel());
   kept.store.serving = false;
+  kept.store.left = false;
   const pid_t pid = fork();
   if (pid < 0) return ErrnoStatus(errno, "fork");
   if (pid == 0) {
@@ -84,8 +85,13 @@ std::optional<int> WatchDaemon(const DaemonOptions& options, KeptDescriptors& ke
     if (items[2].revents != 0 && !TakeKeeperMessages(kept.channel.get(), kept.store)) {
       items[2].fd = -1;  // its end is closed: it is about to end
     }
-  } while (items[0].revents == 0 && items[1].revents == 0);
+  } while (items[0].revents == 0 && items[1].revents == 0 && !kept.store.yielded &&
+           !kept.store.left);
   TakeKeeperMessages(kept.channel.get(), kept.store);  // its last words
+  if (kept.store.yielded) {
+    spdlog::info("another keeper has taken the store over: ending");
+    return 0;
+  }
   if (items[1].revents != 0) {
     SendSignal(daemon_pidfd, SIGTERM);
     if (!WaitForEnd(daemon_pidfd, kEndPatience_ms)) {
@@ -147,6 +153,11 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
       return 1;
     }
     const int signal = child > 0 && WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+    if (kept.store.left) {
+      spdlog::info("the daemon before has left: going on with its store and {} sessions",
+                   kept.store.sessions.size());
+      continue;
+    }
     spdlog::warn("the daemon died{}: starting it again{}",
                  signal != 0 ? fmt::format(" by signal {}", signal) : "",
                  kept.store.has_store()
@@ -175,6 +186,11 @@ absl::StatusOr<KeptDescriptors> TakeDirectory(const DaemonOptions& options) {
 
 int RunKeeper(const DaemonOptions& options, KeptDescriptors kept, char** argv) {
   return Keep(options, std::move(kept), UniqueFd(), argv);
+}
+
+int RunHeirKeeper(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pidfd,
+                  char** argv) {
+  return Keep(options, std::move(kept), std::move(daemon_pidfd), argv);
 }
 
 bool IsSuccessorKeeper() { return getenv(kSuccessorVariable) != nullptr; }

@@ -2,8 +2,9 @@
 // directory's lock and the store itself (KeptStore), starts the daemon, and starts it again
 // when it dies.
 //
-// Two ways in: `penstockd` starts as keeper and forks the daemon; a daemon whose keeper
-// died executes a new keeper and hands it the descriptors.
+// Three ways in: `penstockd` starts as keeper and forks the daemon; a daemon whose keeper
+// died executes a new keeper and hands it the descriptors; `penstockd --take-over` gets them
+// from the daemon that runs (take_over.h), and starts its own when that one has left.
 #ifndef PENSTOCK_TOOLS_PENSTOCKD_KEEPER_H_
 #define PENSTOCK_TOOLS_PENSTOCKD_KEEPER_H_
 
@@ -38,6 +39,10 @@ int RunKeeper(const DaemonOptions& options, KeptDescriptors kept, char** argv);
 
 // The same for a daemon that lives already: this process was executed by it.
 int RunSuccessorKeeper(const DaemonOptions& options, char** argv);
+
+// The same for what was taken over from another keeper, with its daemon.
+int RunHeirKeeper(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pidfd,
+                  char** argv);
 
 // Daemon: executes a new keeper for itself. `argv` is the daemon's own, `channel` the new
 // keeper's end. The result is the new keeper's pidfd.

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <string_view>
@@ -18,7 +19,15 @@
 namespace penstock {
 namespace {
 
-enum Kind : uint32_t { kStore = 1, kSession = 2, kSessionEnd = 3, kServing = 4 };
+enum Kind : uint32_t {
+  kStore = 1,
+  kSession = 2,
+  kSessionEnd = 3,
+  kServing = 4,
+  kYield = 5,
+  kKept = 6,  // the one that goes the other way
+  kLeft = 7,
+};
 
 struct Message {
   uint32_t kind;
@@ -58,6 +67,17 @@ void TakeMessage(const Message& message, std::vector<UniqueFd>& fds, KeptStore& 
       return;
     case kServing:
       kept.serving = true;
+      return;
+    case kYield: {
+      const char byte = 1;
+      if (fds.size() != 1) break;
+      PENSTOCK_CRASH_POINT(kKeeperYields);
+      // Its being written is what makes the other one the keeper.
+      kept.yielded = write(fds[0].get(), &byte, 1) == 1;
+      return;
+    }
+    case kLeft:
+      kept.left = true;
       return;
   }
   spdlog::error("the daemon sent its keeper message {} with {} descriptors", message.kind,
@@ -108,6 +128,25 @@ void KeeperChannel::SendSessionEnd(uint64_t number) {
 void KeeperChannel::SendServing() {
   // Only for the keeper's count of quick deaths.
   [[maybe_unused]] const absl::Status ignored = Send(kServing, {}, {});
+}
+
+absl::Status KeeperChannel::SendYield(int yielded) { return Send(kYield, {}, {yielded}); }
+
+void KeeperChannel::SendKept() {
+  [[maybe_unused]] const absl::Status ignored = Send(kKept, {}, {});
+}
+
+bool KeeperChannel::AwaitKept(int timeout_ms) {
+  const absl::StatusOr<Packet> packet = ReceivePacketWithin(fd_.get(), timeout_ms);
+  Message message;
+  if (!packet.ok() || packet->bytes.size() != sizeof(message)) return false;
+  std::memcpy(&message, packet->bytes.data(), sizeof(message));
+  return message.kind == kKept;
+}
+
+void KeeperChannel::SendLeft() {
+  // Where it does not arrive, the end of this process says the same a little later.
+  [[maybe_unused]] const absl::Status ignored = Send(kLeft, {}, {});
 }
 
 bool KeeperChannel::IsClosed() const {

@@ -41,6 +41,8 @@ struct KeptStore {
   UniqueFd spill_table;
   std::map<uint64_t, KeptConnection> sessions;  // by number
   bool serving = false;  // the daemon of now has come so far
+  bool yielded = false;  // another process is the keeper now: end without a word
+  bool left = false;     // the daemon of now will write no more: the store is free to be had
 
   bool has_store() const {
     return arena.valid() && index.valid() && arena_read_only.valid() &&
@@ -83,8 +85,17 @@ class KeeperChannel {
   // Cannot fail: what does not go out now goes with the next message.
   void SendSessionEnd(uint64_t number);
   void SendServing();
+  // Asks the keeper to go and leave all to another one. It writes a byte into `yielded` when
+  // it does; nothing comes out of there when it died instead.
+  absl::Status SendYield(int yielded);
+  // The heir's end: "I am the keeper now". The daemon's: waits until it says so.
+  void SendKept();
+  bool AwaitKept(int timeout_ms);
+  // The daemon's last word: the next one may begin.
+  void SendLeft();
   // The other end is closed: the keeper is dead or dying.
   bool IsClosed() const;
+  UniqueFd Release() { return std::move(fd_); }
 
  private:
   absl::Status Send(uint32_t kind, const SessionDescriptors& about, std::vector<int> fds);

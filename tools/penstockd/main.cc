@@ -4,9 +4,11 @@
 #include <sys/prctl.h>
 
 #include <iostream>
+#include <utility>
 
 #include "tools/penstockd/keeper.h"
 #include "tools/penstockd/options.h"
+#include "tools/penstockd/take_over.h"
 
 int main(int argc, char** argv) {
   penstock::ParsedOptions parsed = 
@@ -19,6 +21,15 @@ int main(int argc, char** argv) {
       options.log_level == "error" ? "err" : options.log_level));
   prctl(PR_SET_NAME, "penstock-keeper");
   if (penstock::IsSuccessorKeeper()) return penstock::RunSuccessorKeeper(options, argv);
+  if (options.take_over) {
+    auto all = penstock::TakeOverStore(options.dir);
+    if (all.ok()) {
+      return penstock::RunHeirKeeper(options, std::move(all->kept),
+                                     std::move(all->daemon_pidfd), argv);
+    }
+    std::cerr << "penstockd: " << std::string(all.status().message()) << "\n";
+    return 1;
+  }
   auto kept = penstock::TakeDirectory(options);
   if (!kept.ok()) {
     std::cerr << "penstockd: " << std::string(kept.status().message()) << "\n";

@@ -172,6 +172,8 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
       "  penstockd                                   a store in the default directory\n"
       "  penstockd --dir /run/me --memory 4GiB       4 GiB of objects, socket in /run/me\n"
       "  penstockd --spill-dir /var/tmp/penstock     what does not fit goes to disk\n"
+      "  penstockd --take-over --dir /run/me         goes on with the store that runs there,\n"
+      "                                              in place of its penstockd (an upgrade)\n"
       "  penstockd --config /etc/penstock.toml       the same names in a TOML file:\n"
       "                                              memory = \"4GiB\"\n"
       "Clients find the directory by PENSTOCK_DIR. 'penstock status' shows a running one.");
@@ -208,6 +210,9 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   app.add_option("--owner-pid", flags["owner-pid"],
                  "end with this process, and remove the directory (nobody)");
   ParsedOptions parsed;
+  app.add_flag("--take-over", parsed.options.take_over,
+               "go on with the store that runs in this directory: it keeps its memory, its "
+               "objects and its clients, and its penstockd ends");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -232,6 +237,14 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
       return parsed;
     }
   }
+  if (parsed.options.take_over &&
+      (raw.values.contains("memory") || raw.values.contains("objects"))) {
+    parsed.exit_code = Refuse(absl::InvalidArgumentError(
+        "--take-over keeps the memory and the objects that the store has: leave out memory "
+        "and objects"));
+    return parsed;
+  }
+  store_exists |= parsed.options.take_over;
   if (const absl::Status status = CompleteOptions(parsed.options, store_exists); !status.ok()) {
     parsed.exit_code = Refuse(status);
   }

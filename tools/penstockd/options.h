@@ -33,6 +33,7 @@ struct DaemonOptions {
   SpillIo spill_io = SpillIo::kAuto;
   uint32_t cpus = 0;                // that tasks may use; 0: as many as the machine has
   uint32_t max_workers = 64;        // processes of tasks and actors
+  bool take_over = false;           // the store that runs in `dir`, instead of a new one
   uint32_t owner_pid = 0;           // ends with this process, and takes its directory along
 };
 

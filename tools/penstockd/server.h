@@ -44,8 +44,22 @@ class Server : public CoreHost, public NodeStore {
   // that worked. It is also called for a session that comes just then.
   absl::Status WatchKeeper(int pidfd, std::function<bool()> replace);
 
-  // The keeper died; another one, behind `keeper`, is to hold everything.
+  // The keeper died, or goes; another one, behind `keeper`, is to hold everything.
   absl::Status ChangeKeeper(KeeperChannel keeper);
+  // server_handover.cc: `hand_over` makes the process behind a socket the keeper (its pidfd is
+  // the second), and Run returns where that worked.
+  void OnTakeOver(std::function<absl::Status(UniqueFd, UniqueFd)> hand_over) {
+    hand_over_ = std::move(hand_over);
+  }
+  KeeperChannel& keeper() { return keeper_; }
+  bool has_handed_over() const { return has_handed_over_; }
+  // After Run, of a server that has handed over: lets go of all that another daemon would
+  // write too, says so, and ends this process. Clients keep their sockets.
+  [[noreturn]] void Leave();
+
+  // Of the store, which may be an older one than the options.
+  uint64_t arena_bytes() const { return memory_.arena_file.bytes(); }
+  uint32_t slots() const { return memory_.index.capacity(); }
 
   // Serves until `stop_fd` is readable, then tells the clients and returns.
   void Run();
@@ -82,6 +96,8 @@ class Server : public CoreHost, public NodeStore {
   void OnPacket(int socket_fd);
   void OnDeath(int socket_fd);
   void OnHello(Connection& connection, const wire::Hello& hello);
+  void HandOver(int socket_fd, const wire::TakeOver& heir);
+  absl::Status MayHandOver(const Connection& connection, const wire::TakeOver& heir) const;
   absl::Status OpenSession(Connection& connection);
   void PassToNode(int socket_fd);
   void OnPopulated();
@@ -104,6 +120,8 @@ class Server : public CoreHost, public NodeStore {
   KeeperChannel keeper_;
   int keeper_pidfd_ = -1;
   std::function<bool()> replace_keeper_;
+  std::function<absl::Status(UniqueFd, UniqueFd)> hand_over_;
+  bool has_handed_over_ = false;
   std::unique_ptr<Core> core_;
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<NodeService> node_;

@@ -153,6 +153,9 @@ void Server::OnPacket(int socket_fd) {
     case wire::Body_Goodbye:
       Close(socket_fd);
       return;
+    case wire::Body_TakeOver:
+      HandOver(socket_fd, *(*message)->body_as_TakeOver());
+      return;
     case wire::Body_StatusRequest: {
       [[maybe_unused]] const absl::Status ignored =
           SendPacket(socket_fd, StatusReplyMessage(Status()));
@@ -160,7 +163,7 @@ void Server::OnPacket(int socket_fd) {
     }
     default:
       RefusePacket(connection, absl::InvalidArgumentError(
-                                   "a client may send Hello, StatusRequest and Goodbye only"));
+                                   "a client may send Hello, StatusRequest, TakeOver and Goodbye only"));
   }
 }
 

@@ -103,6 +103,8 @@ void SpillBridge::Deliver() {
   }
 }
 
+void SpillBridge::LeaveFiles() { store_.reset(); }
+
 void SpillBridge::RemoveFiles() { store_->Close(SpillStore::FilesAtEnd::kRemove); }
 
 void SpillBridge::SpillWrite(uint64_t ticket, const SpilledFacts& facts, uint64_t offset) {

@@ -45,6 +45,8 @@ class SpillBridge : public SpillHost {
   void Deliver();
   // The store has ended: nobody will ask for its objects again.
   void RemoveFiles();
+  // Ends its writes and lets go of the directory, for another daemon. It is not used again.
+  void LeaveFiles();
   SpillStats stats() const { return store_->Stats(); }
 
   // SpillHost

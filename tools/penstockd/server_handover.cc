@@ -1,0 +1,81 @@
+// Server: leaving the store to another penstockd (--take-over).
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "store/base/crash_point.h"
+#include "store/wire/packet_socket.h"
+#include "tools/penstockd/server.h"
+#include "tools/penstockd/take_over.h"
+
+namespace penstock {
+
+absl::Status Server::MayHandOver(const Connection& connection,
+                                 const wire::TakeOver& heir) const {
+  if (connection.uid != geteuid() && connection.uid != 0) {
+    return absl::PermissionDeniedError(fmt::format(
+        "this store belongs to user {}: only that user and root may take it over", geteuid()));
+  }
+  const StoreLayouts own = OwnLayouts();
+  if (heir.protocol_version() != kProtocolVersion || heir.index_layout() != own.index ||
+      heir.session_layout() != own.session || heir.lease_layout() != own.lease ||
+      heir.spill_layout() != own.spill) {
+    return absl::FailedPreconditionError(fmt::format(
+        "the new penstockd has protocol {} and layouts {}, {}, {} and {}, this store {} and "
+        "{}, {}, {} and {}: it cannot be taken over, only ended and started anew",
+        heir.protocol_version(), heir.index_layout(), heir.session_layout(),
+        heir.lease_layout(), heir.spill_layout(), kProtocolVersion, own.index, own.session,
+        own.lease, own.spill));
+  }
+  if (options_.owner_pid != 0) {
+    return absl::FailedPreconditionError(fmt::format(
+        "this store is a private one of process {} and ends with it", options_.owner_pid));
+  }
+  if (node_->processes() > 0) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{} processes of running jobs are connected, and jobs end with the daemon that "
+        "started their workers: wait for their end and try again", node_->processes()));
+  }
+  return absl::OkStatus();
+}
+
+void Server::HandOver(int socket_fd, const wire::TakeOver& heir) {
+  Connection& connection = *connections_.at(socket_fd);
+  absl::Status status = MayHandOver(connection, heir);
+  if (status.ok() && connection.row) {
+    status = absl::FailedPreconditionError("a client's session takes nothing over");
+  }
+  if (!status.ok()) {
+    Refuse(connection, status);
+    if (!connection.row) Close(socket_fd);
+    return;
+  }
+  const int32_t pid = connection.pid;
+  reactor_->Remove(socket_fd);
+  antechamber_.Leave(socket_fd);
+  const std::unique_ptr<Connection> taken = std::move(connections_.at(socket_fd));
+  connections_.erase(socket_fd);
+  status = hand_over_(std::move(taken->socket), std::move(taken->pidfd));
+  if (!status.ok()) {
+    spdlog::error("process {} did not take the store over: {}", pid, status.ToString());
+    return;
+  }
+  spdlog::info("handed the store over to process {}", pid);
+  has_handed_over_ = true;
+  stopping_ = true;
+}
+
+void Server::Leave() {
+  // No write of ours reaches the disk after this, and its directory is free.
+  if (spill_ != nullptr) spill_->LeaveFiles();
+  node_.reset();
+  PENSTOCK_CRASH_POINT(kHandOverLeft);
+  keeper_.SendLeft();
+  spdlog::info("left");
+  spdlog::shutdown();
+  // Nothing is undone: what this process has mapped and open is its successor's too.
+  _exit(0);
+}
+
+}  // namespace penstock

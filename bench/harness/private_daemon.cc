@@ -52,6 +52,13 @@ pid_t SpawnChild(const std::vector<std::string>& arguments, int output, int sign
   _exit(127);
 }
 
+absl::StatusOr<std::string> DaemonProgram() {
+  std::error_code error;
+  const std::string program = std::filesystem::path(ThisProgram()).parent_path() / "penstockd";
+  if (std::filesystem::exists(program, error)) return program;
+  return absl::NotFoundError("there is no penstockd beside this program: build or install it");
+}
+
 std::string EndingText(int state) {
   if (WIFSIGNALED(state)) return fmt::format("was ended by signal {}", WTERMSIG(state));
   return fmt::format("ended with status {}", WEXITSTATUS(state));
@@ -74,10 +81,7 @@ absl::Status PrivateDaemon::Spawn(const PrivateDaemonOptions& options) {
     return ErrnoStatus(errno, "making the directory " + pattern, "Is TMPDIR writable?");
   }
   dir_ = pattern;
-  const std::string program = std::filesystem::path(ThisProgram()).parent_path() / "penstockd";
-  if (!std::filesystem::exists(program, error)) {
-    return absl::NotFoundError("there is no penstockd beside this program: build or install it");
-  }
+  PENSTOCK_ASSIGN_OR_RETURN(const std::string program, DaemonProgram());
   std::vector<std::string> arguments = {program,       "--dir",     dir_,
                                         "--memory",    std::to_string(options.memory_bytes),
                                         "--log-level", "warn"};
@@ -120,6 +124,37 @@ absl::Status PrivateDaemon::AwaitReady() {
                          : status.status();
     }
     SleepNs(5'000'000);
+  }
+}
+
+absl::Status PrivateDaemon::KillDaemon() {
+  if (kill(daemon_, SIGKILL) != 0) return ErrnoStatus(errno, "kill of the daemon");
+  return AwaitNextDaemon();
+}
+
+absl::Status PrivateDaemon::TakeOver() {
+  PENSTOCK_ASSIGN_OR_RETURN(const std::string program, DaemonProgram());
+  const pid_t heir = SpawnChild({program, "--dir", dir_, "--take-over", "--log-level", "warn"},
+                                STDERR_FILENO, SIGTERM);
+  if (heir < 0) return ErrnoStatus(errno, "fork of penstockd");
+  const pid_t before = std::exchange(keeper_, heir);
+  PENSTOCK_RETURN_IF_ERROR(AwaitNextDaemon());
+  waitpid(before, nullptr, 0);
+  return absl::OkStatus();
+}
+
+absl::Status PrivateDaemon::AwaitNextDaemon() {
+  const int64_t start_ns = NowNs();
+  const pid_t before = daemon_;
+  for (;;) {
+    PENSTOCK_RETURN_IF_ERROR(Alive());
+    const absl::StatusOr<DaemonStatus> status = Status();
+    if (status.ok()) daemon_ = static_cast<pid_t>(status->Counter("daemon_pid"));
+    if (daemon_ != before) return absl::OkStatus();
+    if (SecondsSince(start_ns) > kReadySeconds) {
+      return absl::DeadlineExceededError("no other daemon came");
+    }
+    SleepNs(500'000);
   }
 }
 

@@ -34,6 +34,10 @@ class PrivateDaemon {
   const std::string& dir() const { return dir_; }
   absl::StatusOr<Client> Connect() const { return Client::Connect({.dir = dir_}); }
   absl::StatusOr<DaemonStatus> Status() const { return QueryStatus(dir_); }
+  // Ends the daemon by SIGKILL; returns when the next one answers.
+  absl::Status KillDaemon();
+  // Another penstockd takes the store over; returns when its daemon answers.
+  absl::Status TakeOver();
   // Keeps every thread of the daemon on one cpu.
   absl::Status PinTo(int cpu) const;
   // At least 95% of the arena, of the index, lie in huge pages.
@@ -44,6 +48,7 @@ class PrivateDaemon {
   PrivateDaemon() = default;
   absl::Status Spawn(const PrivateDaemonOptions& options);
   absl::Status AwaitReady();
+  absl::Status AwaitNextDaemon();
   // Aborted when the daemon's process has ended.
   absl::Status Alive();
 

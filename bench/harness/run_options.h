@@ -3,6 +3,7 @@
 #define PENSTOCK_BENCH_HARNESS_RUN_OPTIONS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,11 @@ struct RunOptions {
   uint64_t creates = 10'000'000;
   double pinned = 0;
   uint64_t seed = 1;
+  // restart: what is stored, who works, how often the daemon dies and is handed over.
+  std::optional<uint64_t> objects = {};
+  int clients = 16;
+  int kills = 50;
+  int take_overs = 20;
   // floor: the names of those to measure; empty for all.
   std::vector<std::string> only = {};
 };

@@ -43,6 +43,8 @@ constexpr Entry kEntries[] = {
      penstock::bench::RunCrowd},
     {"churn", "creates and deletes in a store held at 90%: waste, refusals, moves, gets",
      penstock::bench::RunChurn},
+    {"restart", "a daemon killed, and handed over, under busy clients: how long they wait",
+     penstock::bench::RunRestart},
     {"ps", "the sharded parameter server against its own traffic as plain loops",
      penstock::bench::RunPs},
 };
@@ -106,6 +108,16 @@ int main(int argc, char** argv) {
   churn->add_option("--pinned", options.pinned, "part of the objects held by views (0)")
       ->check(CLI::Range(0.0, 0.9));
   churn->add_option("--seed", options.seed, "of sizes and deaths (1)");
+  CLI::App* restart = app.get_subcommand("restart");
+  restart->add_option("--objects", options.objects, "objects to find again (1000000)")
+      ->check(CLI::Range(1, 1'100'000));
+  restart->add_option("--clients", options.clients, "busy processes (16)")
+      ->check(CLI::Range(1, 64));
+  restart->add_option("--kills", options.kills, "times that the daemon is killed (50)")
+      ->check(CLI::Range(0, 10'000));
+  restart->add_option("--take-overs", options.take_overs,
+                      "times that another penstockd takes over (20)")
+      ->check(CLI::Range(0, 10'000));
   app.get_subcommand("floor")->add_option(
       "--only", options.only,
       "this floor alone (may be repeated); the ps_ ones of full size even with --quick");

@@ -22,6 +22,7 @@ absl::Status RunTask(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunActor(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunCrowd(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunChurn(Crew& crew, const RunOptions& options, Report& report);
+absl::Status RunRestart(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunPs(Crew& crew, const RunOptions& options, Report& report);
 
 }  // namespace penstock::bench

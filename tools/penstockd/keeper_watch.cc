@@ -93,11 +93,12 @@ absl::Status KeeperWatch::Entrust(UniqueFd socket, KeeperChannel& old, bool& has
   if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
   UniqueFd yielded(ends[0]);
   UniqueFd yields(ends[1]);
+  PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd own_pidfd, OpenPidfd(getpid()));
   fcntl(socket.get(), F_SETFL, O_NONBLOCK);
   PENSTOCK_RETURN_IF_ERROR(SendPacket(
       socket.get(), HandOverMessage(),
       std::array{kept_->lock.get(), kept_->listener.get(), kept_->ended_read.get(),
-                 kept_->ended_write.get(), yielded.get()}));
+                 kept_->ended_write.get(), own_pidfd.get(), yielded.get()}));
   yielded.reset();
   PENSTOCK_RETURN_IF_ERROR(server_->ChangeKeeper(KeeperChannel(std::move(socket))));
   PENSTOCK_CRASH_POINT(kHandOverTold);

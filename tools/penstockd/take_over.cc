@@ -3,11 +3,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <utility>
 
 #include "store/base/crash_point.h"
@@ -19,22 +17,13 @@
 #include "store/spill/spill_layout.h"
 #include "store/wire/packet_socket.h"
 #include "tools/penstockd/directory.h"
-#include "tools/penstockd/process.h"
 
 namespace penstock {
 namespace {
 
-// With the answer: lock, listener, both ends of `ended`, and what the old keeper yields by.
-constexpr size_t kHandOverFds = 5;
-
-absl::StatusOr<UniqueFd> PeerPidfd(int socket) {
-  ucred peer{};
-  socklen_t size = sizeof(peer);
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-    return ErrnoStatus(errno, "SO_PEERCRED of the daemon");
-  }
-  return OpenPidfd(peer.pid);
-}
+// With the answer: lock, listener, both ends of `ended`, the daemon's pidfd, and what the old
+// keeper yields by.
+constexpr size_t kHandOverFds = 6;
 
 // Takes what the daemon sends until the old keeper says that it goes.
 absl::Status AwaitYield(int channel, int yielded, KeptStore& kept) {
@@ -65,7 +54,6 @@ absl::StatusOr<Inheritance> TakeOverStore(const std::string& dir) {
   const std::string question = TakeOverMessage(OwnLayouts());
   PENSTOCK_ASSIGN_OR_RETURN(UniqueFd socket, ConnectTo(SocketPath(dir)));
   Inheritance all;
-  PENSTOCK_ASSIGN_OR_RETURN(all.daemon_pidfd, PeerPidfd(socket.get()));
   PENSTOCK_ASSIGN_OR_RETURN(Packet answer, AskDaemon(socket.get(), {&question, 1}));
   PENSTOCK_ASSIGN_OR_RETURN(const wire::Message* message, ParseMessage(answer.bytes));
   if (const auto* refused = message->body_as_Refused()) return StatusOf(*refused);
@@ -77,7 +65,8 @@ absl::StatusOr<Inheritance> TakeOverStore(const std::string& dir) {
   all.kept.listener = std::move(answer.fds[1]);
   all.kept.ended_read = std::move(answer.fds[2]);
   all.kept.ended_write = std::move(answer.fds[3]);
-  const UniqueFd yielded = std::move(answer.fds[4]);
+  all.daemon_pidfd = std::move(answer.fds[4]);
+  const UniqueFd yielded = std::move(answer.fds[5]);
   fcntl(socket.get(), F_SETFL, O_NONBLOCK);
   PENSTOCK_RETURN_IF_ERROR(AwaitYield(socket.get(), yielded.get(), all.kept.store));
   // From here on this process is the keeper.

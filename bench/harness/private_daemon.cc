@@ -134,7 +134,7 @@ absl::Status PrivateDaemon::KillDaemon() {
 
 absl::Status PrivateDaemon::TakeOver() {
   PENSTOCK_ASSIGN_OR_RETURN(const std::string program, DaemonProgram());
-  const pid_t heir = SpawnChild({program, "--dir", dir_, "--take-over", "--log-level", "warn"},
+  const pid_t heir = SpawnChild({program, "--dir", dir_, "--take-over", "--log-level", "info"},
                                 STDERR_FILENO, SIGTERM);
   if (heir < 0) return ErrnoStatus(errno, "fork of penstockd");
   const pid_t before = std::exchange(keeper_, heir);

@@ -65,6 +65,13 @@ void Allocator::AddUsedExtent(uint64_t offset, uint64_t bytes, std::span<const B
   add_gap(offset + bytes);
 }
 
+std::vector<Allocator::Extent> Allocator::FreeExtents() {
+  FlushStacks();
+  std::vector<Extent> extents;
+  for (const auto& [offset, bytes] : by_offset_) extents.push_back({offset, bytes});
+  return extents;
+}
+
 std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
   if (IsSmallBlock(block_bytes)) {
     std::vector<uint64_t>& stack = stacks_[SizeClassOf(block_bytes)];

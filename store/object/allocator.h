@@ -47,6 +47,9 @@ class Allocator {
   // The same where blocks of it are handed out already: `used` lie in it, in rising order.
   void AddUsedExtent(uint64_t offset, uint64_t bytes, std::span<const Block> used);
 
+  // What is free, in rising order, for another allocator. Cost: all stacks are flushed.
+  std::vector<Extent> FreeExtents();
+
   // A block of exactly `block_bytes` (a result of BlockBytes()), or nothing when no free
   // extent is long enough. Cost: tens of nanoseconds from a stack, else O(log extents).
   std::optional<uint64_t> Allocate(uint64_t block_bytes);

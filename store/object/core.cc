@@ -12,8 +12,12 @@
 namespace penstock {
 
 Core::Core(IndexSegment index, LeaseSegment leases, CoreLimits limits, CoreHost* host)
+    : Core(index, leases, limits, host, SlotInfoTable(index.capacity())) {}
+
+Core::Core(IndexSegment index, LeaseSegment leases, CoreLimits limits, CoreHost* host,
+           SlotInfoTable infos)
     : index_(index), slots_(index), hash_(index), leases_(leases), limits_(limits),
-      host_(host), infos_(index.capacity()), graves_(leases.graves()) {
+      host_(host), infos_(std::move(infos)), graves_(leases.graves()) {
   PENSTOCK_CHECK(leases.header().capacity == index.capacity()) << leases.header().capacity;
   stats_.arena_bytes = index.header().arena_bytes;
   stats_.slots = index.capacity();

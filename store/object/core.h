@@ -24,6 +24,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -44,6 +45,8 @@
 #include "store/shm/slot_table.h"
 
 namespace penstock {
+
+struct SessionState;
 
 // What the core asks of the process around it.
 class CoreHost {
@@ -92,6 +95,9 @@ class Core {
  public:
   // `leases` has as many entries as the index has slots.
   Core(IndexSegment index, LeaseSegment leases, CoreLimits limits, CoreHost* host);
+  // `infos`: memory for as many, zeroed, that may outlive this core.
+  Core(IndexSegment index, LeaseSegment leases, CoreLimits limits, CoreHost* host,
+       SlotInfoTable infos);
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
@@ -110,6 +116,17 @@ class Core {
   // EnableSpill's host. Cost: about 0.5 us a slot in use.
   RecoveryReport Recover(std::span<const KeptSession> kept, std::vector<SessionRow>& rows,
                          std::span<const uint32_t> copies = {});
+
+  // The last that this core does, between turns: leaves the store in order. The result and the
+  // slot infos let another core go on without looking at every slot. Nothing may be under way
+  // to or from the disk.
+  std::string Retire();
+  // Whether `state` is what a core of this kind left, which was the last to serve.
+  static bool CanResume(std::string_view state, const IndexSegment& index);
+  // In place of Recover, where CanResume says so; this core was made with the slot infos of the
+  // one that retired.
+  RecoveryReport Resume(std::string_view state, std::span<const KeptSession> kept,
+                        std::vector<SessionRow>& rows, std::span<const uint32_t> copies = {});
 
   // From now on objects may go to disk. Before Recover and the first turn.
   void EnableSpill(SpillHost* spill);
@@ -206,6 +223,12 @@ class Core {
   std::vector<ExtentEntry> MergedExtents() const;
   void RecoverAllocator(RecoveryReport& report);
   void RecoverHash(RecoveryReport& report);
+  uint32_t BeginAfterAnother();
+
+  // core_handover.cc
+  void ForgetWork();
+  void RestoreAllocator(std::span<const Allocator::Extent> free_extents);
+  void RestoreSession(SessionRow row, const SessionState& state);
   void ListLease(uint32_t slot);
   void ListObject(uint32_t slot);
   uint32_t MakerOf(const LeaseEntry& lease);

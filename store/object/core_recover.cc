@@ -29,14 +29,7 @@ RecoveryReport Core::Recover(std::span<const KeptSession> kept,
                              std::vector<SessionRow>& rows,
                              std::span<const uint32_t> copies) {
   RecoveryReport report;
-  // SYNC S4 hold: stored before any row is read. A client that was answered by the last
-  // daemon pins, then reads this: it sees that its hold is gone, or we see its pin.
-  IndexHeader& header = index_.header();
-  const uint32_t restarts = header.restarts.load(std::memory_order_relaxed) + 1;
-  header.restarts.exchange(restarts, std::memory_order_seq_cst);
-  parker_ = Parker(uint64_t{restarts} << kSleepsPerDaemonShift);
-  Unpark();
-
+  BeginAfterAnother();
   for (const KeptSession& session : kept) rows.push_back(KeepSession(session));
   uint32_t used_slots = 0;
   for (uint32_t slot = 0; slot < index_.capacity(); ++slot) {
@@ -63,6 +56,17 @@ RecoveryReport Core::Recover(std::span<const KeptSession> kept,
   room_changed_ = true;
   PENSTOCK_CRASH_POINT(kRecoverDrained);
   return report;
+}
+
+// SYNC S4 hold: stored before any row is read. A client that was answered by the last daemon
+// pins, then reads this: it sees that its hold is gone, or we see its pin.
+uint32_t Core::BeginAfterAnother() {
+  IndexHeader& header = index_.header();
+  const uint32_t restarts = header.restarts.load(std::memory_order_relaxed) + 1;
+  header.restarts.exchange(restarts, std::memory_order_seq_cst);
+  parker_ = Parker(uint64_t{restarts} << kSleepsPerDaemonShift);
+  Unpark();
+  return restarts;
 }
 
 SessionRow Core::KeepSession(const KeptSession& kept) {

@@ -8,8 +8,11 @@
 #ifndef PENSTOCK_STORE_OBJECT_EVICTION_QUEUE_H_
 #define PENSTOCK_STORE_OBJECT_EVICTION_QUEUE_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <queue>
+#include <utility>
 #include <vector>
 
 namespace penstock {
@@ -28,6 +31,8 @@ struct EvictionEntry {
 };
 
 class EvictionQueue {
+  using Heap = std::priority_queue<EvictionEntry, std::vector<EvictionEntry>, std::greater<>>;
+
  public:
   void Push(uint32_t epoch, uint32_t slot, uint64_t generation) {
     heap_.push({epoch, next_order_++, slot, generation});
@@ -41,6 +46,18 @@ class EvictionQueue {
     heap_.pop();
     return top;
   }
+  // Of all, in no order: for another queue's Restore.
+  std::vector<EvictionEntry> entries() const {
+    std::vector<EvictionEntry> all;
+    for (Heap heap = heap_; !heap.empty(); heap.pop()) all.push_back(heap.top());
+    return all;
+  }
+  void Restore(std::vector<EvictionEntry> entries) {
+    for (const EvictionEntry& entry : entries) {
+      next_order_ = std::max(next_order_, entry.order + 1);
+    }
+    heap_ = Heap(std::greater<>(), std::move(entries));
+  }
   // Entries of objects that are gone stay until they come up; this drops them.
   template <typename IsLive>
   void Compact(IsLive&& is_live) {
@@ -53,7 +70,7 @@ class EvictionQueue {
   }
 
  private:
-  std::priority_queue<EvictionEntry, std::vector<EvictionEntry>, std::greater<>> heap_;
+  Heap heap_;
   uint64_t next_order_ = 0;
 };
 

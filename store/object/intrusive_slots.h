@@ -33,22 +33,28 @@ struct SlotInfo {
 class SlotInfoTable {
  public:
   explicit SlotInfoTable(uint32_t capacity)
-      : infos_(static_cast<SlotInfo*>(calloc(capacity, sizeof(SlotInfo)))) {
+      : own_(static_cast<SlotInfo*>(calloc(capacity, sizeof(SlotInfo)))), infos_(own_.get()) {
     PENSTOCK_CHECK(infos_ != nullptr) << "no memory for " << capacity << " slots";
   }
-  SlotInfo& operator[](uint32_t slot) { return infos_.get()[slot]; }
-  const SlotInfo& operator[](uint32_t slot) const { return infos_.get()[slot]; }
+  // In memory of the caller's: all zeros, or what another table left there.
+  explicit SlotInfoTable(SlotInfo* infos) : infos_(infos) {}
+  SlotInfo& operator[](uint32_t slot) { return infos_[slot]; }
+  const SlotInfo& operator[](uint32_t slot) const { return infos_[slot]; }
 
  private:
   struct Free {
     void operator()(SlotInfo* infos) const { free(infos); }
   };
-  std::unique_ptr<SlotInfo, Free> infos_;
+  std::unique_ptr<SlotInfo, Free> own_;
+  SlotInfo* infos_;
 };
 
 // A doubly linked list of slots; a slot is in at most one list at a time.
 class SlotList {
  public:
+  SlotList() = default;
+  // A list that stands in the table already.
+  explicit SlotList(uint32_t head) : head_(head) {}
   void PushFront(SlotInfoTable& infos, uint32_t slot) {
     SlotInfo& info = infos[slot];
     info.prev = kNoSlot;

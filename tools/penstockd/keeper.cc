@@ -71,6 +71,9 @@ absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptor
     exit(RunDaemon(options, kept, std::move(own_pidfd), argv));
   }
   kept.channel = std::move(channel.keeper);
+  // True only until this daemon's first change.
+  kept.store.slot_infos.reset();
+  kept.store.core_state.reset();
   PENSTOCK_CRASH_POINT(kKeeperForked);
   return OpenPidfd(pid);
 }

@@ -78,6 +78,9 @@ void TakeMessage(const Message& message, std::vector<UniqueFd>& fds, KeptStore& 
     }
     case kLeft:
       kept.left = true;
+      if (fds.size() != 2) return;  // the next one finds everything out by itself
+      kept.slot_infos = std::move(fds[0]);
+      kept.core_state = std::move(fds[1]);
       return;
   }
   spdlog::error("the daemon sent its keeper message {} with {} descriptors", message.kind,
@@ -144,9 +147,11 @@ bool KeeperChannel::AwaitKept(int timeout_ms) {
   return message.kind == kKept;
 }
 
-void KeeperChannel::SendLeft() {
+void KeeperChannel::SendLeft(int slot_infos, int core_state) {
+  std::vector<int> fds;
+  if (slot_infos >= 0 && core_state >= 0) fds = {slot_infos, core_state};
   // Where it does not arrive, the end of this process says the same a little later.
-  [[maybe_unused]] const absl::Status ignored = Send(kLeft, {}, {});
+  [[maybe_unused]] const absl::Status ignored = Send(kLeft, {}, std::move(fds));
 }
 
 bool KeeperChannel::IsClosed() const {

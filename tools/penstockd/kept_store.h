@@ -43,6 +43,9 @@ struct KeptStore {
   bool serving = false;  // the daemon of now has come so far
   bool yielded = false;  // another process is the keeper now: end without a word
   bool left = false;     // the daemon of now will write no more: the store is free to be had
+  // From one that left, for the next one alone: what its core knew (Core::Retire).
+  UniqueFd slot_infos;
+  UniqueFd core_state;
 
   bool has_store() const {
     return arena.valid() && index.valid() && arena_read_only.valid() &&
@@ -91,8 +94,8 @@ class KeeperChannel {
   // The heir's end: "I am the keeper now". The daemon's: waits until it says so.
   void SendKept();
   bool AwaitKept(int timeout_ms);
-  // The daemon's last word: the next one may begin.
-  void SendLeft();
+  // The daemon's last word: the next one may begin. Of its core, or -1 and -1.
+  void SendLeft(int slot_infos, int core_state);
   // The other end is closed: the keeper is dead or dying.
   bool IsClosed() const;
   UniqueFd Release() { return std::move(fd_); }

@@ -72,13 +72,13 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
         SpillTableMemory::Make(options_.objects, memory_.index.header().incarnation));
     PENSTOCK_RETURN_IF_ERROR(SendStore());
   }
-  CoreLimits limits;
-  limits.max_sessions = options_.max_sessions;
-  core_ = std::make_unique<Core>(memory_.index, memory_.lease_table, limits, this);
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const std::string core_state,
+      PrepareCore(std::move(kept.slot_infos), std::move(kept.core_state)));
   PENSTOCK_ASSIGN_OR_RETURN(Reactor reactor, Reactor::Create());
   reactor_ = std::make_unique<Reactor>(std::move(reactor));
   if (!options_.spill_dir.empty()) PENSTOCK_RETURN_IF_ERROR(BeginSpilling());
-  if (recovers) PENSTOCK_RETURN_IF_ERROR(Recover(std::move(kept.sessions)));
+  if (recovers) PENSTOCK_RETURN_IF_ERROR(Recover(std::move(kept.sessions), core_state));
   PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(listen_fd_, [this] { OnConnect(); }));
   PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(stop_fd, [this] { stopping_ = true; }));
   NodeOptions node;

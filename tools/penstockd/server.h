@@ -85,7 +85,11 @@ class Server : public CoreHost, public NodeStore {
   absl::Status Init(int listen_fd, int stop_fd, KeptStore kept);
   absl::Status SendStore();
   absl::Status BeginSpilling();
-  absl::Status Recover(std::map<uint64_t, KeptConnection> sessions);
+  absl::StatusOr<std::string> PrepareCore(UniqueFd slot_infos, UniqueFd core_state);
+  absl::StatusOr<MemoryFile> RetireCore();
+  // `core_state`: of a daemon that left in order, or empty.
+  absl::Status Recover(std::map<uint64_t, KeptConnection> sessions,
+                       std::string_view core_state);
   absl::Status SendWelcome(const Connection& connection);
   bool SaidGoodbye(const Connection& connection) const;
   absl::Status TellKeeper(const Connection& connection);
@@ -115,6 +119,8 @@ class Server : public CoreHost, public NodeStore {
   const DaemonOptions options_;
   int listen_fd_ = -1;
   StoreMemory memory_;
+  MemoryFile slot_infos_file_;
+  Mapping slot_infos_;
   SpillTableMemory spill_table_;
   std::unique_ptr<SpillBridge> spill_;
   KeeperChannel keeper_;

@@ -1,10 +1,14 @@
 // Server: leaving the store to another penstockd (--take-over).
 #include <unistd.h>
 
+#include <cstring>
+#include <utility>
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "store/base/crash_point.h"
+#include "store/base/errors.h"
 #include "store/wire/packet_socket.h"
 #include "tools/penstockd/server.h"
 #include "tools/penstockd/take_over.h"
@@ -66,12 +70,56 @@ void Server::HandOver(int socket_fd, const wire::TakeOver& heir) {
   stopping_ = true;
 }
 
+// The core, in memory that the next daemon can go on with. What the last core left, where there
+// is any that can be read.
+absl::StatusOr<std::string> Server::PrepareCore(UniqueFd slot_infos, UniqueFd core_state) {
+  const uint64_t bytes = uint64_t{memory_.index.capacity()} * sizeof(SlotInfo);
+  std::string state;
+  if (slot_infos.valid() && core_state.valid()) {
+    PENSTOCK_ASSIGN_OR_RETURN(const MemoryFile file, MemoryFile::Adopt(std::move(core_state), 1));
+    PENSTOCK_ASSIGN_OR_RETURN(const Mapping mapping, Mapping::Map(file.fd(), file.bytes(),
+                                                                  Access::kReadOnly,
+                                                                  OnFork::kDrop));
+    state.assign(reinterpret_cast<const char*>(mapping.data()), file.bytes());
+    if (!Core::CanResume(state, memory_.index)) state.clear();
+  }
+  if (state.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(slot_infos_file_, MemoryFile::Create("slot-infos", bytes));
+  } else {
+    PENSTOCK_ASSIGN_OR_RETURN(slot_infos_file_, MemoryFile::Adopt(std::move(slot_infos), bytes));
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(slot_infos_, Mapping::Map(slot_infos_file_.fd(), bytes,
+                                                      Access::kReadWrite, OnFork::kDrop));
+  CoreLimits limits;
+  limits.max_sessions = options_.max_sessions;
+  core_ = std::make_unique<Core>(
+      memory_.index, memory_.lease_table, limits, this,
+      SlotInfoTable(reinterpret_cast<SlotInfo*>(slot_infos_.data())));
+  return state;
+}
+
+absl::StatusOr<MemoryFile> Server::RetireCore() {
+  const std::string state = core_->Retire();
+  PENSTOCK_ASSIGN_OR_RETURN(MemoryFile file, MemoryFile::Create("core-state", state.size()));
+  PENSTOCK_ASSIGN_OR_RETURN(const Mapping mapping, Mapping::Map(file.fd(), file.bytes(),
+                                                                Access::kReadWrite,
+                                                                OnFork::kDrop));
+  std::memcpy(mapping.data(), state.data(), state.size());
+  return file;
+}
+
 void Server::Leave() {
   // No write of ours reaches the disk after this, and its directory is free.
   if (spill_ != nullptr) spill_->LeaveFiles();
   node_.reset();
+  const auto core_state = RetireCore();
+  if (!core_state.ok()) spdlog::warn("{}", core_state.status().ToString());
   PENSTOCK_CRASH_POINT(kHandOverLeft);
-  keeper_.SendLeft();
+  if (core_state.ok()) {
+    keeper_.SendLeft(slot_infos_file_.fd(), core_state->fd());
+  } else {
+    keeper_.SendLeft(-1, -1);
+  }
   spdlog::info("left");
   spdlog::shutdown();
   // Nothing is undone: what this process has mapped and open is its successor's too.

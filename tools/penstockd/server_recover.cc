@@ -21,7 +21,8 @@ double NowMs() {
 
 }  // namespace
 
-absl::Status Server::Recover(std::map<uint64_t, KeptConnection> sessions) {
+absl::Status Server::Recover(std::map<uint64_t, KeptConnection> sessions,
+                             std::string_view core_state) {
   const double began_ms = NowMs();
   const uint32_t capacity = memory_.index.capacity();
   std::vector<KeptSession> kept;
@@ -41,7 +42,9 @@ absl::Status Server::Recover(std::map<uint64_t, KeptConnection> sessions) {
   for (size_t i = 0; i < kept.size(); ++i) by_row_[i] = connections_.at(sockets[i]).get();
   std::vector<uint32_t> copies;
   if (spill_ != nullptr) copies = spill_->Copies();
-  const RecoveryReport report = core_->Recover(kept, rows, copies);
+  const RecoveryReport report = core_state.empty()
+                                    ? core_->Recover(kept, rows, copies)
+                                    : core_->Resume(core_state, kept, rows, copies);
   const uint32_t restarts = memory_.index.header().restarts.load(std::memory_order_relaxed);
   for (size_t i = 0; i < rows.size(); ++i) {
     const int fd = sockets[i];

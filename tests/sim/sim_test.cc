@@ -40,6 +40,7 @@ Outcome RunSeeds() {
     outcome.counts.objects_got += counts.objects_got;
     outcome.counts.client_deaths += counts.client_deaths;
     outcome.counts.daemon_deaths += counts.daemon_deaths;
+    outcome.counts.hand_overs += counts.hand_overs;
     outcome.counts.spilled += counts.spilled;
     outcome.counts.restored += counts.restored;
     outcome.counts.evicted += counts.evicted;
@@ -54,14 +55,15 @@ TEST(Simulation, TenThousandSeedsShowNoViolation) {
   EXPECT_EQ(outcome.failure, "") << "PENSTOCK_TEST_SEED=" << outcome.failed_seed;
   const SimulationCounts& counts = outcome.counts;
   fmt::print("{} seeds, {} steps: {} objects sealed, {} got, {} deletes, {} evicted, {} to disk, "
-             "{} back, {} deaths of clients, {} of daemons; violations: {}\n",
+             "{} back, {} deaths of clients, {} of daemons, {} hand-overs; violations: {}\n",
              outcome.seeds, counts.steps, counts.sealed, counts.objects_got, counts.deleted,
              counts.evicted, counts.spilled, counts.restored, counts.client_deaths,
-             counts.daemon_deaths, outcome.failure.empty() ? 0 : 1);
+             counts.daemon_deaths, counts.hand_overs, outcome.failure.empty() ? 0 : 1);
   // One that does nothing finds nothing.
   EXPECT_GT(counts.sealed, 10 * outcome.seeds);
   EXPECT_GT(counts.objects_got, 5 * outcome.seeds);
   EXPECT_GT(counts.daemon_deaths, outcome.seeds / 2);
+  EXPECT_GT(counts.hand_overs, outcome.seeds / 2);
   EXPECT_GT(counts.client_deaths, outcome.seeds);
   EXPECT_GT(counts.spilled, outcome.seeds / 4);
   EXPECT_GT(counts.restored, outcome.seeds / 8);

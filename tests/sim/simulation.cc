@@ -93,7 +93,25 @@ void Simulation::RestartDaemon() {
     }
   }
   g_passes_left = -1;
-  // As the library does: what the last daemon answered is taken, the rest asked again.
+  AskAgain();
+}
+
+// As Server::Leave and the next one's start.
+void Simulation::HandOver() {
+  ++counts_.hand_overs;
+  Note("the daemon leaves");
+  if (OneIn(4)) g_passes_left = static_cast<int64_t>(Below(6));
+  disk_.Forget(random_());
+  const bool survived = Survives([this] {
+    const std::string state = store_.Retire();
+    store_.Resume(state, &disk_, disk_.Copies());
+  });
+  g_passes_left = -1;
+  if (survived) AskAgain();
+}
+
+// As the library does: what the last daemon answered is taken, the rest asked again.
+void Simulation::AskAgain() {
   for (Actor& actor : actors_) {
     TakeAnswers(actor);
     for (const auto& [request, record] : actor.asked) {
@@ -151,6 +169,7 @@ void Simulation::Die(Actor& actor) {
 }
 
 void Simulation::Step() {
+  if (OneIn(100)) HandOver();
   Actor& actor = actors_[Below(kActors)];
   switch (Below(24)) {
     case 0: case 1: case 2:

@@ -4,7 +4,8 @@
 //
 // Faults that it injects: a client dies at any moment, also in the middle of a push; the
 // daemon dies at any of its crash points, also while it takes over from another, with its
-// writes to disk done, undone or done untold; the disk is full, slow, answers out of order,
+// writes to disk done, undone or done untold; it leaves in order for another (--take-over),
+// and dies while it does; the disk is full, slow, answers out of order,
 // fails a read, alters an object for good; creators hoard leases; readers sit on pins and on
 // answers that they do not confirm; askers give up; names are fought for; a deleted object
 // is asked for again. It does not inject hostile records (tests/fuzz does).
@@ -39,6 +40,7 @@ struct SimulationCounts {
   uint64_t objects_got = 0;
   uint64_t client_deaths = 0;
   uint64_t daemon_deaths = 0;
+  uint64_t hand_overs = 0;  // of a daemon that left in order
   uint64_t spilled = 0;
   uint64_t restored = 0;
   uint64_t evicted = 0;
@@ -91,6 +93,8 @@ class Simulation {
   void Turn();
   void Disk();
   void RestartDaemon();
+  void HandOver();
+  void AskAgain();
   void Die(Actor& actor);
 
   void Step();

@@ -213,8 +213,9 @@ FakeStore::FakeStore(const FakeStoreOptions& options)
                                   options.arena_bytes, kIncarnation)),
       leases_(LeaseSegment::Format(lease_memory_.data(), options.slots, options.arena_bytes,
                                    kIncarnation)),
-      limits_(options.limits),
-      core_(std::make_unique<Core>(index_, leases_, limits_, &host_)) {
+      infos_(std::make_unique<ZeroedMemory>(uint64_t{options.slots} * sizeof(SlotInfo))),
+      limits_(options.limits) {
+  MakeCore(nullptr);
   host_.arena = arena_.data();
   if (options.populated) {
     core_->AddExtent(0, options.arena_bytes);
@@ -240,9 +241,14 @@ FakeClient& FakeStore::Open(int32_t pid, SessionRole role) {
   return *clients_.back();
 }
 
-RecoveryReport FakeStore::Restart(SpillHost* spill, std::span<const uint32_t> copies) {
-  core_ = std::make_unique<Core>(index_, leases_, limits_, &host_);
+void FakeStore::MakeCore(SpillHost* spill) {
+  core_ = std::make_unique<Core>(index_, leases_, limits_, &host_,
+                                 SlotInfoTable(reinterpret_cast<SlotInfo*>(infos_->data())));
   core_->EnableSpill(spill);
+}
+
+template <typename TakeOver>
+RecoveryReport FakeStore::GoOn(TakeOver&& take_over) {
   std::vector<KeptSession> kept;
   std::vector<FakeClient*> open;
   for (const auto& client : clients_) {
@@ -251,11 +257,29 @@ RecoveryReport FakeStore::Restart(SpillHost* spill, std::span<const uint32_t> co
     open.push_back(client.get());
   }
   std::vector<SessionRow> rows;
-  const RecoveryReport report = core_->Recover(kept, rows, copies);
+  const RecoveryReport report = take_over(kept, rows);
   for (size_t i = 0; i < rows.size(); ++i) open[i]->set_row(rows[i]);
   core_->FinishPopulation();
   core_->CheckInvariants();
   return report;
+}
+
+RecoveryReport FakeStore::Restart(SpillHost* spill, std::span<const uint32_t> copies) {
+  core_.reset();
+  infos_ = std::make_unique<ZeroedMemory>(uint64_t{index_.capacity()} * sizeof(SlotInfo));
+  MakeCore(spill);
+  return GoOn([&](std::span<const KeptSession> kept, std::vector<SessionRow>& rows) {
+    return core_->Recover(kept, rows, copies);
+  });
+}
+
+RecoveryReport FakeStore::Resume(const std::string& state, SpillHost* spill,
+                                 std::span<const uint32_t> copies) {
+  MakeCore(spill);
+  PENSTOCK_CHECK(Core::CanResume(state, index_));
+  return GoOn([&](std::span<const KeptSession> kept, std::vector<SessionRow>& rows) {
+    return core_->Resume(state, kept, rows, copies);
+  });
 }
 
 void FakeStore::Close(FakeClient& client) {

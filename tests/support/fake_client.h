@@ -183,6 +183,10 @@ class FakeStore {
   // The core is gone from one store to the next, as by SIGKILL, and another takes the store
   // and the sessions over.
   RecoveryReport Restart(SpillHost* spill = nullptr, std::span<const uint32_t> copies = {});
+  // The same of a core that leaves in order, in two steps between which it may die too.
+  std::string Retire() { return core_->Retire(); }
+  RecoveryReport Resume(const std::string& state, SpillHost* spill = nullptr,
+                        std::span<const uint32_t> copies = {});
   // One turn of the core, then all its invariants.
   bool Turn();
 
@@ -196,11 +200,16 @@ class FakeStore {
   AnswerCode GetNow(FakeClient& client, const ObjectId& id);  // kOk: there; confirmed, let go
 
  private:
+  void MakeCore(SpillHost* spill);
+  template <typename TakeOver>
+  RecoveryReport GoOn(TakeOver&& take_over);
+
   ZeroedMemory index_memory_;
   ZeroedMemory arena_;
   ZeroedMemory lease_memory_;
   IndexSegment index_;
   LeaseSegment leases_;
+  std::unique_ptr<ZeroedMemory> infos_;
   CoreLimits limits_;
   FakeHost host_;
   std::unique_ptr<Core> core_;

@@ -254,6 +254,9 @@ void Core::AnswerDeferred(std::vector<Deferred>& deferred) {
 
 bool Core::PreparePark() {
   if (!deferred_.empty() || IsCompacting()) return false;
+  // Written between two turns, by what the disk or a session's end made true: nobody would be
+  // told of them before the next turn.
+  if (!unpublished_rows_.empty()) return false;
   if (room_changed_ && !room_waiters_.empty()) return false;
   parker_.Park(index_.header().parked);
   for (const SessionRow row : open_rows_) {

@@ -244,5 +244,22 @@ TEST(CoreGet, DaemonDoesNotParkOverAnUndrainedRing) {
   EXPECT_EQ(store.index().header().parked.load(), 0u);
 }
 
+// What comes between two turns (a process's end, the disk) is told before anybody sleeps.
+TEST(CoreGet, DaemonDoesNotParkOverAnswersThatNobodyWasToldOf) {
+  FakeStore store;
+  FakeClient& maker = store.Open();
+  FakeClient& reader = store.Open();
+  const ObjectId id = ObjectId::FromName("never sealed");
+  store.Reserve(maker, id, 64);
+  const uint32_t get = reader.Ask(IdRecord(SubmissionOp::kGet, id));
+  store.Turn();
+  ASSERT_FALSE(reader.Answer(get).has_value());
+  store.Close(maker);
+  EXPECT_FALSE(store.core().PreparePark());
+  store.Turn();
+  EXPECT_TRUE(reader.Answer(get).has_value());
+  EXPECT_TRUE(store.core().PreparePark());
+}
+
 }  // namespace
 }  // namespace penstock::testing

@@ -204,6 +204,14 @@ CrashWorld::CrashWorld(Disk disk)
   daemon_->WaitPopulated();
 }
 
+void CrashWorld::TakeOver(const std::function<void()>& meanwhile) {
+  setenv("PENSTOCK_CRASH_FILE", arming_.path().c_str(), 1);
+  const pid_t heir = daemon_->StartHeir();
+  unsetenv("PENSTOCK_CRASH_FILE");
+  meanwhile();
+  daemon_->SettleKeepers(heir);
+}
+
 ::testing::AssertionResult CrashWorld::IsEmpty() const {
   ::testing::AssertionResult last = ::testing::AssertionFailure();
   const bool empty = Eventually([&] {

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -101,6 +102,8 @@ class CrashWorld {
   // More than there is memory where the rest may go to disk.
   uint64_t live_bytes_per_client() const { return live_bytes_per_client_; }
   Arming& arming() { return arming_; }
+  // Another penstockd takes the store over, or dies on the way; returns when one keeps it.
+  void TakeOver(const std::function<void()>& meanwhile);
   const TestDaemon& daemon() const { return *daemon_; }
   // Every client is gone: nothing is leased, stored or leaked, and no byte is missing.
   ::testing::AssertionResult IsEmpty() const;

@@ -29,6 +29,25 @@ std::string NameOfParam(const ::testing::TestParamInfo<CrashPoint>& info) {
 
 // Points that only a successor passes.
 bool IsOfRecovery(CrashPoint point) { return NameOf(point).starts_with("kRecover"); }
+// Points that are passed when another penstockd takes over.
+bool IsOfTakeOver(CrashPoint point) {
+  return NameOf(point).starts_with("kHandOver") || point == CrashPoint::kKeeperYields ||
+         point == CrashPoint::kHeirKeeps;
+}
+
+std::vector<CrashPoint> PointsOfWork() {
+  std::vector<CrashPoint> points = PointsOf('D');
+  std::erase_if(points, IsOfTakeOver);
+  return points;
+}
+
+std::vector<CrashPoint> PointsOfTakeOver() {
+  std::vector<CrashPoint> points = PointsOf('D');
+  const std::vector<CrashPoint> of_keepers = PointsOf('K');
+  points.insert(points.end(), of_keepers.begin(), of_keepers.end());
+  std::erase_if(points, [](CrashPoint point) { return !IsOfTakeOver(point); });
+  return points;
+}
 
 class Crowd {
  public:
@@ -81,7 +100,35 @@ TEST_P(DaemonKilledAt, LosesAndLeaksNothing) {
   EXPECT_TRUE(world.IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Crash, DaemonKilledAt, ::testing::ValuesIn(PointsOf('D')),
+INSTANTIATE_TEST_SUITE_P(Crash, DaemonKilledAt, ::testing::ValuesIn(PointsOfWork()),
+                         NameOfParam);
+
+class KilledInATakeOverAt : public ::testing::TestWithParam<CrashPoint> {};
+
+// Daemon, keeper or heir: afterwards there is one keeper and one store, and the next take-over
+// works.
+TEST_P(KilledInATakeOverAt, LosesAndLeaksNothing) {
+  CrashWorld world;
+  {
+    Crowd crowd(world);
+    for (int round = 0; round < RoundsPerPoint(); ++round) {
+      crowd.ExpectGoesOn();
+      const uint32_t fired = world.arming().fired();
+      world.arming().Arm(GetParam(), 1);
+      world.TakeOver([&] {
+        ASSERT_TRUE(world.arming().WaitFired(fired, absl::Seconds(60)))
+            << "nobody passes " << NameOf(GetParam());
+      });
+      crowd.ExpectGoesOn();
+      const pid_t before = world.daemon().daemon_pid();
+      world.TakeOver([&] { NextDaemon(world.daemon(), before); });
+    }
+    crowd.ExpectGoesOn();
+  }
+  EXPECT_TRUE(world.IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Crash, KilledInATakeOverAt, ::testing::ValuesIn(PointsOfTakeOver()),
                          NameOfParam);
 
 class KeeperKilledAt : public ::testing::TestWithParam<CrashPoint> {};

@@ -140,6 +140,36 @@ int TestDaemon::WaitForKeeper() {
   return exit_code;
 }
 
+pid_t TestDaemon::StartHeir() {
+  std::vector<std::string> arguments = arguments_;
+  for (const char* const fixed : {"--memory", "--objects"}) {
+    const auto at = std::find(arguments.begin(), arguments.end(), fixed);
+    if (at != arguments.end()) arguments.erase(at, at + 2);
+  }
+  arguments.push_back("--take-over");
+  const pid_t heir = Spawn(arguments, log_path_);
+  if (heir < 0) Fail("fork");
+  return heir;
+}
+
+void TestDaemon::SettleKeepers(pid_t heir) {
+  const auto is_settled = [this] {
+    const pid_t holder = LockHolder();
+    return QueryStatus(dir()).ok() && holder > 0 && kill(holder, 0) == 0;
+  };
+  const auto has_ended = [](pid_t pid) {
+    return pid <= 0 || waitpid(pid, nullptr, WNOHANG) == pid;
+  };
+  bool heir_ended = false;
+  const bool settled = Eventually([&] {
+    if (has_ended(keeper_pid_)) keeper_pid_ = -1;
+    heir_ended = heir_ended || has_ended(heir);
+    return (keeper_pid_ < 0 || heir_ended) && is_settled();
+  });
+  if (!settled) Fail("two keepers, or none: " + Output());
+  if (!heir_ended) keeper_pid_ = heir;
+}
+
 pid_t TestDaemon::daemon_pid() const {
   return static_cast<pid_t>(Status().Counter("daemon_pid"));
 }

@@ -54,6 +54,11 @@ class TestDaemon {
   void KillBoth();
   // Waits for the keeper to end by itself: its exit code.
   int WaitForKeeper();
+  // Starts another penstockd with --take-over; its pid. SettleKeepers afterwards.
+  pid_t StartHeir();
+  // After a take-over that worked or failed: reaps what ended of the keeper and `heir`, and
+  // goes on with the one that is left. Nothing: a successor that the daemon started keeps it.
+  void SettleKeepers(pid_t heir);
   // Starts penstockd again in the same directory, after KillBoth or WaitForKeeper.
   void Restart();
   std::string Output() const;    // what it printed so far

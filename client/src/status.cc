@@ -19,12 +19,13 @@ uint64_t DaemonStatus::Counter(std::string_view name) const {
   return 0;
 }
 
-absl::StatusOr<DaemonStatus> QueryStatus(const std::string& dir) {
+absl::StatusOr<DaemonStatus> QueryStatus(const std::string& dir, absl::Duration patience) {
   const std::array<std::string, 2> packets = {
       HelloMessage(wire::Role_Observer, kIndexLayoutVersion, kSessionLayoutVersion),
       StatusRequestMessage()};
   PENSTOCK_ASSIGN_OR_RETURN(const Conversation begun,
-                            ConnectAndAsk(SocketPath(StoreDirectory(dir)), packets));
+                            ConnectAndAsk(SocketPath(StoreDirectory(dir)), packets,
+                                          static_cast<int>(absl::ToInt64Milliseconds(patience))));
   const Packet& packet = begun.answer;
   PENSTOCK_ASSIGN_OR_RETURN(const wire::Message* message, ParseMessage(packet.bytes));
   if (const auto* refused = message->body_as_Refused()) return StatusOf(*refused);

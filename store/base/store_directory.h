@@ -1,4 +1,4 @@
-// Where a store's socket lies, the same for daemons and clients.
+// Where a store's sockets lie, the same for daemons, clients and the operator's tools.
 #ifndef PENSTOCK_STORE_BASE_STORE_DIRECTORY_H_
 #define PENSTOCK_STORE_BASE_STORE_DIRECTORY_H_
 
@@ -11,6 +11,8 @@ namespace penstock {
 std::string StoreDirectory(const std::string& explicit_dir = "");
 
 inline std::string SocketPath(const std::string& dir) { return dir + "/penstock.sock"; }
+// The keeper's, for the operator's tools (store/wire/window_message.h).
+inline std::string WindowPath(const std::string& dir) { return dir + "/keeper.sock"; }
 inline std::string LockPath(const std::string& dir) { return dir + "/penstockd.lock"; }
 
 }  // namespace penstock

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -60,13 +61,31 @@ absl::StatusOr<MemoryFile> MemoryFile::Adopt(UniqueFd fd, uint64_t expected_byte
 }
 
 absl::StatusOr<UniqueFd> MemoryFile::ReopenReadOnly() const {
-  const std::string path = fmt::format("/proc/self/fd/{}", fd_.get());
-  UniqueFd copy(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return penstock::ReopenReadOnly(fd_.get());
+}
+
+absl::StatusOr<UniqueFd> ReopenReadOnly(int fd) {
+  const std::string path = fmt::format("/proc/self/fd/{}", fd);
+  UniqueFd copy(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!copy.valid()) {
     return ErrnoStatus(errno, "reopening a memory file read-only through /proc/self/fd",
                        "Is /proc mounted?");
   }
   return copy;
+}
+
+std::vector<FilledRange> FilledRanges(int fd, uint64_t begin, uint64_t end) {
+  std::vector<FilledRange> ranges;
+  while (begin < end) {
+    const off_t data = lseek(fd, static_cast<off_t>(begin), SEEK_DATA);
+    if (data < 0 || static_cast<uint64_t>(data) >= end) break;  // ENXIO: none up to the end
+    const off_t hole = lseek(fd, data, SEEK_HOLE);
+    // Punched in between: the next look begins a page further.
+    begin = std::min(end, std::max(static_cast<uint64_t>(std::max<off_t>(hole, 0)),
+                                   static_cast<uint64_t>(data) + 4 * kKiB));
+    ranges.push_back({static_cast<uint64_t>(data), begin});
+  }
+  return ranges;
 }
 
 }  // namespace penstock

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "store/base/unique_fd.h"
@@ -32,7 +33,7 @@ class MemoryFile {
   // then rely on no access below that length ending in SIGBUS.
   static absl::StatusOr<MemoryFile> Adopt(UniqueFd fd, uint64_t expected_bytes);
 
-  // A second descriptor that cannot be mapped writable.
+  // A second descriptor that cannot be mapped writable (penstock::ReopenReadOnly).
   absl::StatusOr<UniqueFd> ReopenReadOnly() const;
 
   int fd() const { return fd_.get(); }
@@ -44,6 +45,18 @@ class MemoryFile {
   UniqueFd fd_;
   uint64_t bytes_ = 0;
 };
+
+// A second descriptor of a memory file, that cannot be mapped writable. Does not wait for a
+// lease (F_SETLEASE) that somebody has on the file: Unavailable then.
+absl::StatusOr<UniqueFd> ReopenReadOnly(int fd);
+
+// Where in [begin, end) a memory file has memory, for who may read nothing else: reading a hole
+// allocates it. Whole pages; somebody may punch a hole there at any time all the same.
+struct FilledRange {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+std::vector<FilledRange> FilledRanges(int fd, uint64_t begin, uint64_t end);
 
 }  // namespace penstock
 

@@ -84,6 +84,20 @@ class PinRowReader {
     if (!Touched(slot, std::memory_order_relaxed)) return 0;
     return pins_[slot].epoch.load(std::memory_order_relaxed);
   }
+  // For who only looks: calls visit(slot, count) for each pinned slot in [begin, end) whose
+  // page is touched.
+  template <typename Visit>
+  void ForEachPinned(uint32_t begin, uint32_t end, Visit visit) const {
+    for (uint32_t slot = begin; slot < end;) {
+      if (!Touched(slot, std::memory_order_relaxed)) {
+        slot = (slot / kPinsPerPage + 1) * kPinsPerPage;
+        continue;
+      }
+      const uint32_t count = pins_[slot].count.load(std::memory_order_relaxed);
+      if (count != 0) visit(slot, count);
+      ++slot;
+    }
+  }
 
  private:
   bool Touched(uint32_t slot, std::memory_order order) const {

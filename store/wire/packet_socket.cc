@@ -13,15 +13,13 @@
 
 #include <fmt/format.h>
 
+#include "store/base/check.h"
 #include "store/base/errors.h"
 
 namespace penstock {
 namespace {
 
-// A daemon that is starting, or that the host is slow to run, gets this long to answer.
-constexpr int kAnswerPatience_ms = 10'000;
 constexpr int kMostAttempts = 20;
-constexpr size_t kMostFdsOfLinux = 253;  // SCM_MAX_FD
 
 absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address{};
@@ -43,29 +41,37 @@ bool PlaceWelcomeFds(bool read_only, std::vector<UniqueFd>& fds) {
   return true;
 }
 
-absl::StatusOr<UniqueFd> ListenAt(const std::string& path) {
+absl::StatusOr<UniqueFd> ListenAt(const std::string& path, mode_t mode) {
   PENSTOCK_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
   UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return ErrnoStatus(errno, "socket");
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return ErrnoStatus(errno, fmt::format("binding {}", path));
   }
-  if (chmod(path.c_str(), 0777) != 0 || listen(fd.get(), 1024) != 0) {
+  if (chmod(path.c_str(), mode) != 0 || listen(fd.get(), 1024) != 0) {
     return ErrnoStatus(errno, fmt::format("listening at {}", path));
   }
   return fd;
 }
 
-absl::StatusOr<UniqueFd> ConnectTo(const std::string& path) {
+absl::StatusOr<UniqueFd> ConnectTo(const std::string& path, int patience_ms) {
   PENSTOCK_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
   UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return ErrnoStatus(errno, "socket");
+  if (patience_ms >= 0) {
+    const timeval patience{patience_ms / 1000, patience_ms % 1000 * 1000};
+    setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+  }
   int result;
   do {
     result = connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
   } while (result != 0 && errno == EINTR);
   if (result != 0) {
     const int error = errno;
+    if (error == EAGAIN) {
+      return absl::DeadlineExceededError(fmt::format(
+          "nobody is let in at {} within {} ms: is the daemon stopped?", path, patience_ms));
+    }
     if (error == EPROTOTYPE) {
       return absl::InvalidArgumentError(
           fmt::format("{} is a socket, but not one of Penstock", path));
@@ -77,14 +83,16 @@ absl::StatusOr<UniqueFd> ConnectTo(const std::string& path) {
 }
 
 absl::Status SendPacket(int fd, std::string_view bytes, std::span<const int> fds) {
+  PENSTOCK_CHECK(fds.size() <= kMostFdsOfLinux) << fds.size() << " descriptors";
   iovec part{const_cast<char*>(bytes.data()), bytes.size()};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxPacketFds * sizeof(int))> control{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostFdsOfLinux * sizeof(int))> control;
   if (!fds.empty()) {
     message.msg_control = control.data();
     message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+    std::memset(control.data(), 0, message.msg_controllen);
     cmsghdr* const header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
@@ -99,7 +107,7 @@ absl::Status SendPacket(int fd, std::string_view bytes, std::span<const int> fds
   return absl::OkStatus();
 }
 
-absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays) {
+absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays, size_t most_fds) {
   Packet packet;
   packet.bytes.resize(kMaxPacketBytes);
   iovec part{packet.bytes.data(), packet.bytes.size()};
@@ -130,40 +138,42 @@ absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays) {
       packet.fds.emplace_back(received);
     }
   }
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || packet.fds.size() > kMaxPacketFds) {
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || packet.fds.size() > most_fds) {
     if (strays != nullptr) *strays = std::move(packet.fds);
     return absl::InvalidArgumentError(
         fmt::format("a control message is longer than {} bytes or carries more than {} "
-                    "descriptors", kMaxPacketBytes, kMaxPacketFds));
+                    "descriptors", kMaxPacketBytes, most_fds));
   }
   return packet;
 }
 
-absl::StatusOr<Packet> ReceivePacketWithin(int fd, int timeout_ms) {
+absl::StatusOr<Packet> ReceivePacketWithin(int fd, int timeout_ms, size_t most_fds) {
   pollfd item{fd, POLLIN, 0};
   int ready;
   do {
     ready = poll(&item, 1, timeout_ms);
   } while (ready < 0 && errno == EINTR);
-  if (ready > 0) return ReceivePacket(fd);
+  if (ready > 0) return ReceivePacket(fd, nullptr, most_fds);
   return absl::DeadlineExceededError(
       fmt::format("the daemon did not answer within {} s: is it stopped?", timeout_ms / 1000));
 }
 
-absl::StatusOr<Packet> AskDaemon(int fd, std::span<const std::string> packets) {
+absl::StatusOr<Packet> AskDaemon(int fd, std::span<const std::string> packets,
+                                 int patience_ms) {
   for (const std::string& packet : packets) {
     const absl::Status sent = SendPacket(fd, packet);
     if (absl::IsUnavailable(sent)) break;
     PENSTOCK_RETURN_IF_ERROR(sent);
   }
-  return ReceivePacketWithin(fd, kAnswerPatience_ms);
+  return ReceivePacketWithin(fd, patience_ms);
 }
 
 absl::StatusOr<Conversation> ConnectAndAsk(const std::string& path,
-                                           std::span<const std::string> packets) {
+                                           std::span<const std::string> packets,
+                                           int patience_ms) {
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-    PENSTOCK_ASSIGN_OR_RETURN(UniqueFd socket, ConnectTo(path));
-    absl::StatusOr<Packet> answer = AskDaemon(socket.get(), packets);
+    PENSTOCK_ASSIGN_OR_RETURN(UniqueFd socket, ConnectTo(path, patience_ms));
+    absl::StatusOr<Packet> answer = AskDaemon(socket.get(), packets, patience_ms);
     if (!answer.ok() && !absl::IsUnavailable(answer.status())) return answer.status();
     if (answer.ok() && !answer->bytes.empty()) {
       return Conversation{std::move(socket), *std::move(answer)};

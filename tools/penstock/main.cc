@@ -1,79 +1,149 @@
 // penstock: the operator's command line.
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <penstock/client.h>
 
+#include <functional>
 #include <iostream>
 
 #include "store/base/store_directory.h"
-#include "store/base/units.h"
+#include "tools/penstock/commands.h"
 #include "tools/penstock/doctor.h"
 
 namespace {
 
-using penstock::FormatBytes;
-
-std::string Percent(uint64_t part, uint64_t whole) {
-  return whole == 0 ? "-" : fmt::format("{:.1f}%", 100.0 * static_cast<double>(part) /
-                                                       static_cast<double>(whole));
-}
-
-void Row(std::string_view name, const std::string& value, const std::string& remark = "") {
-  std::cout << fmt::format("  {:<16}{:>14}  {}\n", name, value, remark);
-}
-
-void PrintStatus(const penstock::DaemonStatus& status, const std::string& dir) {
-  const auto count = [&](std::string_view name) { return status.Counter(name); };
-  const auto number = [&](std::string_view name) { return fmt::format("{}", count(name)); };
-  std::cout << fmt::format("Penstock store at {} (daemon process {})\n\nMemory\n", dir,
-                           count("daemon_pid"));
-  const uint64_t arena = count("arena_bytes");
-  Row("arena", FormatBytes(arena));
-  Row("populated", FormatBytes(count("populated_bytes")),
-      Percent(count("populated_bytes"), arena) +
-          (count("population_done") != 0 ? "" : ", going on in the background"));
-  Row("huge pages", FormatBytes(count("huge_bytes")), Percent(count("huge_bytes"), arena));
-  Row("index in huge", FormatBytes(count("index_huge_bytes")),
-      Percent(count("index_huge_bytes"), count("index_bytes")));
-  Row("objects", FormatBytes(count("object_bytes")),
-      fmt::format("{} of it evictable", FormatBytes(count("evictable_bytes"))));
-  Row("leased", FormatBytes(count("leased_bytes")), "being filled, or granted ahead");
-  Row("free", FormatBytes(count("free_bytes")));
-  std::cout << "\nNow\n";
-  Row("objects", number("objects"), fmt::format("of {} slots", count("slots")));
-  Row("doomed", number("doomed"), "deleted, still pinned");
-  Row("leases", number("leases"));
-  Row("sessions", number("sessions"));
-  Row("waiting", number("room_waiters"), "for room");
-  Row("waiting", number("get_waiters"), "for a seal");
-  std::cout << "\nSince the start\n";
-  for (const char* name :
-       {"sealed", "deleted", "evicted", "freed", "refused_full", "broken_sessions"}) {
-    Row(name, number(name));
-  }
-  for (const std::string& note : status.notes) std::cout << "\nNote: " << note << "\n";
-}
-
-void PrintJson(const penstock::DaemonStatus& status) {
-  nlohmann::ordered_json json;
-  for (const auto& [name, value] : status.counters) json[name] = value;
-  json["notes"] = status.notes;
-  std::cout << json.dump(2) << "\n";
-}
-
-int Doctor(const std::string& dir, bool json) {
+int Doctor(const penstock::LookOptions& options) {
   penstock::Host host;
   host.trials = penstock::TryHost();
-  host.store_dir = penstock::StoreDirectory(dir);
-  if (const auto status = penstock::QueryStatus(dir); status.ok()) {
+  host.store_dir = options.dir;
+  if (const auto status = penstock::QueryStatus(options.dir); status.ok()) {
     host.daemon_pid = static_cast<int32_t>(status->Counter("daemon_pid"));
   }
   const std::vector<penstock::Finding> findings = penstock::Examine(host);
-  std::cout << (json ? penstock::FormatFindingsAsJson(findings)
-                     : penstock::FormatFindings(findings));
+  std::cout << (options.json ? penstock::FormatFindingsAsJson(findings)
+                             : penstock::FormatFindings(findings));
   return penstock::ExitStatus(findings);
 }
+
+// A command and what it runs.
+struct Command {
+  CLI::App* app;
+  std::function<int(const penstock::LookOptions&)> run;
+};
+
+class CommandLine {
+ public:
+  explicit CommandLine(CLI::App& app) : app_(app) {
+    AddStatus();
+    AddObjects();
+    AddMemory();
+    AddClients();
+    AddTop();
+    AddDoctor();
+  }
+
+  int Run() {
+    options_.dir = penstock::StoreDirectory(options_.dir);
+    for (const Command& command : commands_) {
+      if (command.app->parsed()) return command.run(options_);
+    }
+    return penstock::kExitFailed;
+  }
+
+ private:
+  CLI::App* Add(const char* name, const char* what, int (*run)(const penstock::LookOptions&),
+                const char* footer) {
+    CLI::App* const command = app_.add_subcommand(name, what);
+    command->add_option("--dir", options_.dir, "directory of the store (PENSTOCK_DIR)");
+    command->add_flag("--json", options_.json, "for machines, instead of tables");
+    command->footer(footer);
+    commands_.push_back({command, run});
+    return command;
+  }
+  void AddLimit(CLI::App* command) {
+    command->add_option("--limit", options_.limit, "most rows, 0: all")->capture_default_str();
+  }
+  void AddSort(CLI::App* command, const std::vector<std::string>& orders) {
+    command->add_option("--sort", options_.sort, "order of the rows (" + orders.front() + ")")
+        ->check(CLI::IsMember(orders));
+  }
+
+  void AddStatus() {
+    CLI::App* const command = Add(
+        "status", "memory, objects, sessions and counters of the store", penstock::Status,
+        "Exit status: 0 the daemon answered; 1 there is no store, or it is not yours; 2 the\n"
+        "daemon does not answer (stopped, busy, dead): why, and what its store shows.\n"
+        "Examples:\n"
+        "  penstock status                  the store in the default directory\n"
+        "  penstock status --patience 0.2   for a watchdog");
+    command->add_option("--patience", options_.patience_s,
+                        "seconds that the daemon gets to answer, 0.01 to 3600")
+        ->check(CLI::Range(0.01, 3600.0))
+        ->capture_default_str();
+  }
+  void AddObjects() {
+    CLI::App* const command = Add(
+        "objects", "what lies in the store: sizes, makers, who pins it", penstock::Objects,
+        "Does not ask the daemon: works while it is stopped, looping or dead, for the store's\n"
+        "user and root. A state with ? changed while it was read. `pinned by` has processes.\n"
+        "Examples:\n"
+        "  penstock objects                       the 50 largest\n"
+        "  penstock objects --sort pins           the most pinned first\n"
+        "  penstock objects --limit 0 --json      all of them, for machines");
+    AddLimit(command);
+    AddSort(command, {"size", "pins", "id", "maker"});
+  }
+  void AddMemory() {
+    Add("memory", "where the bytes of the store are: by state, by size, on disk",
+        penstock::Memory,
+        "Does not ask the daemon: works while it is stopped, looping or dead, for the store's\n"
+        "user and root.\n"
+        "Examples:\n"
+        "  penstock memory\n"
+        "  penstock memory --json");
+  }
+  void AddClients() {
+    CLI::App* const command = Add(
+        "clients", "who has a session, what it made, holds and pins", penstock::Clients,
+        "Does not ask the daemon: works while it is stopped, looping or dead, for the store's\n"
+        "user and root. `asked` and `answers` are records that the other side has not taken.\n"
+        "Examples:\n"
+        "  penstock clients                   who holds most bytes first\n"
+        "  penstock clients --sort unread     whose ring is fullest");
+    AddLimit(command);
+    AddSort(command, kClientOrders);
+  }
+  void AddTop() {
+    CLI::App* const command = Add(
+        "top", "counts, rates and the largest clients, again every second", penstock::Top,
+        "Does not ask the daemon: works while it is stopped, looping or dead, for the store's\n"
+        "user and root. Nobody counts gets: they touch memory of the getting process only.\n"
+        "Examples:\n"
+        "  penstock top\n"
+        "  penstock top --interval 0.5 --count 10 --json   ten lines for a script");
+    command->add_option("--interval", options_.interval_s,
+                        "seconds between two looks, 0.01 to 3600")
+        ->check(CLI::Range(0.01, 3600.0))
+        ->capture_default_str();
+    command->add_option("--count", options_.count, "looks, 0: until interrupted")
+        ->capture_default_str();
+    AddLimit(command);
+    AddSort(command, kClientOrders);
+  }
+  void AddDoctor() {
+    Add("doctor", "what this host gives Penstock, and the command that would improve it", Doctor,
+        "Exit status 1 only where Penstock cannot run at all.\n"
+        "Examples:\n"
+        "  penstock doctor                  a table: what, found, good?, to improve\n"
+        "  penstock doctor --dir /run/me    looks at the daemon that runs there too\n"
+        "  penstock doctor --json           for machines");
+  }
+
+  const std::vector<std::string> kClientOrders = {"bytes", "pinned", "objects", "unread",
+                                                  "session"};
+  CLI::App& app_;
+  penstock::LookOptions options_;
+  std::vector<Command> commands_;
+};
 
 }  // namespace
 
@@ -85,35 +155,12 @@ int main(int argc, char** argv) {
       "  penstock status                  the store in the default directory\n"
       "  penstock status --dir /run/me    another one\n"
       "  penstock status --json           for machines\n"
-      "  penstock doctor                  what this host gives Penstock, and how to give more");
-  CLI::App* const status_command =
-      app.add_subcommand("status", "memory, objects, sessions and counters of the store");
-  std::string dir;
-  bool json = false;
-  status_command->add_option("--dir", dir, "directory of the store (PENSTOCK_DIR)");
-  status_command->add_flag("--json", json, "one JSON object instead of tables");
-  CLI::App* const doctor_command = app.add_subcommand(
-      "doctor", "what this host gives Penstock, and the command that would improve it");
-  doctor_command->add_option("--dir", dir, "directory of a running store (PENSTOCK_DIR)");
-  doctor_command->add_flag("--json", json, "one JSON object instead of a table");
-  doctor_command->footer(
-      "Exit status 1 only where Penstock cannot run at all.\n"
-      "Examples:\n"
-      "  penstock doctor                  a table: what, found, good?, to improve\n"
-      "  penstock doctor --dir /run/me    looks at the daemon that runs there too\n"
-      "  penstock doctor --json           for machines");
+      "  penstock objects --sort pins     what is pinned most, and by whom\n"
+      "  penstock clients                 who holds the memory\n"
+      "  penstock top                     the same, again every second\n"
+      "  penstock doctor                  what this host gives Penstock, and how to give more\n"
+      "penstock COMMAND --help says more.");
+  CommandLine line(app);
   CLI11_PARSE(app, argc, argv);
-
-  if (doctor_command->parsed()) return Doctor(dir, json);
-  const auto status = penstock::QueryStatus(dir);
-  if (!status.ok()) {
-    std::cerr << "penstock: " << std::string(status.status().message()) << "\n";
-    return 1;
-  }
-  if (json) {
-    PrintJson(*status);
-  } else {
-    PrintStatus(*status, penstock::StoreDirectory(dir));
-  }
-  return 0;
+  return line.Run();
 }

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <vector>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -23,12 +23,13 @@
 #include "store/wire/packet_socket.h"
 #include "tools/penstockd/daemon.h"
 #include "tools/penstockd/directory.h"
+#include "tools/penstockd/keeper_window.h"
 #include "tools/penstockd/process.h"
 
 namespace penstock {
 namespace {
 
-// Set for a successor: "daemon_pidfd,lock,listener,ended_read,ended_write,channel".
+// Set for a successor: "daemon_pidfd,lock,listener,window,ended_read,ended_write,channel".
 constexpr const char* kSuccessorVariable = "PENSTOCK_KEEPER_DESCRIPTORS";
 constexpr int kMostQuickDeaths = 5;
 constexpr int kMostDeathsUnserved = 5;  // in a row, before a successor has served
@@ -50,13 +51,14 @@ bool EndedInOrder(const KeptDescriptors& kept) {
 
 void CleanUp(const DaemonOptions& options) {
   unlink(SocketPath(options.dir).c_str());
+  unlink(WindowPath(options.dir).c_str());
   // A private cluster's directory was made for it alone.
   if (options.owner_pid != 0) RemoveDirectory(options.dir);
 }
 
 // Forks a daemon. In the child it never returns.
 absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptors& kept,
-                                    char** argv) {
+                                    KeeperWindow& window, char** argv) {
   PENSTOCK_ASSIGN_OR_RETURN(UniqueFd own_pidfd, OpenPidfd(getpid()));
   PENSTOCK_ASSIGN_OR_RETURN(ChannelEnds channel, MakeKeeperChannel());
   kept.store.serving = false;
@@ -65,6 +67,7 @@ absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptor
   if (pid < 0) return ErrnoStatus(errno, "fork");
   if (pid == 0) {
     channel.keeper.reset();
+    window.Leave();
     kept.channel = std::move(channel.daemon);
     prctl(PR_SET_NAME, "penstock-daemon");
     // exit and not _exit: sanitizers and logs want their last word.
@@ -80,14 +83,19 @@ absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptor
 
 // Watches one daemon until it has ended. Nothing: it died. A number: exit with it.
 std::optional<int> WatchDaemon(const DaemonOptions& options, KeptDescriptors& kept,
-                               int daemon_pidfd, int signal_fd) {
-  std::array<pollfd, 3> items{pollfd{daemon_pidfd, POLLIN, 0}, pollfd{signal_fd, POLLIN, 0},
-                              pollfd{kept.channel.get(), POLLIN, 0}};
+                               KeeperWindow& window, uint32_t deaths, int daemon_pidfd,
+                               int signal_fd) {
+  std::vector<pollfd> items{{daemon_pidfd, POLLIN, 0}, {signal_fd, POLLIN, 0},
+                            {kept.channel.get(), POLLIN, 0}};
+  const size_t own = items.size();
   do {
+    items.resize(own);
+    window.AddTo(items);
     if (poll(items.data(), items.size(), -1) < 0) continue;
     if (items[2].revents != 0 && !TakeKeeperMessages(kept.channel.get(), kept.store)) {
       items[2].fd = -1;  // its end is closed: it is about to end
     }
+    window.Serve(kept.store, daemon_pidfd, deaths);
   } while (items[0].revents == 0 && items[1].revents == 0 && !kept.store.yielded &&
            !kept.store.left);
   TakeKeeperMessages(kept.channel.get(), kept.store);  // its last words
@@ -123,10 +131,12 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
   }
   int quick_deaths = 0;
   int deaths_unserved = 0;
+  uint32_t deaths = 0;
+  KeeperWindow window(kept.window.get());
   for (;;) {
     const int64_t started_ms = NowMs();
     if (!daemon_pidfd.valid()) {
-      auto forked = ForkDaemon(options, kept, argv);
+      auto forked = ForkDaemon(options, kept, window, argv);
       if (!forked.ok()) {
         spdlog::error("the daemon cannot be started: {}", forked.status().ToString());
         CleanUp(options);
@@ -134,10 +144,17 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
       }
       daemon_pidfd = *std::move(forked);
     }
-    if (const auto code = WatchDaemon(options, kept, daemon_pidfd.get(), signals->get())) {
+    if (const auto code = WatchDaemon(options, kept, window, deaths, daemon_pidfd.get(),
+                                      signals->get())) {
       return *code;
     }
     daemon_pidfd.reset();
+    if (kept.store.left) {
+      spdlog::info("the daemon before has left: going on with its store and {} sessions",
+                   kept.store.sessions.size());
+      continue;
+    }
+    ++deaths;
     PENSTOCK_CRASH_POINT(kKeeperSawDeath);
     int wait_status = 0;
     const pid_t child = waitpid(-1, &wait_status, WNOHANG);
@@ -156,18 +173,13 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
       return 1;
     }
     const int signal = child > 0 && WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
-    if (kept.store.left) {
-      spdlog::info("the daemon before has left: going on with its store and {} sessions",
-                   kept.store.sessions.size());
-      continue;
-    }
     spdlog::warn("the daemon died{}: starting it again{}",
                  signal != 0 ? fmt::format(" by signal {}", signal) : "",
                  kept.store.has_store()
                      ? fmt::format(" with its store and {} sessions", kept.store.sessions.size())
                      : "");
     if (quick_deaths >= kMostQuickDeaths && signal != SIGKILL) {
-      poll(nullptr, 0, std::min(100 * quick_deaths, kMostPause_ms));
+      window.ServeFor(std::min(100 * quick_deaths, kMostPause_ms), kept.store, deaths);
     }
   }
 }
@@ -180,6 +192,7 @@ absl::StatusOr<KeptDescriptors> TakeDirectory(const DaemonOptions& options) {
   WriteLockHolder(kept.lock.get(), getpid());
   unlink(SocketPath(options.dir).c_str());  // stale: we hold the lock
   PENSTOCK_ASSIGN_OR_RETURN(kept.listener, ListenAt(SocketPath(options.dir)));
+  PENSTOCK_ASSIGN_OR_RETURN(kept.window, OpenWindow(options.dir));
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return ErrnoStatus(errno, "pipe");
   kept.ended_read = UniqueFd(ends[0]);
@@ -199,10 +212,10 @@ int RunHeirKeeper(const DaemonOptions& options, KeptDescriptors kept, UniqueFd d
 bool IsSuccessorKeeper() { return getenv(kSuccessorVariable) != nullptr; }
 
 int RunSuccessorKeeper(const DaemonOptions& options, char** argv) {
-  int fds[6];
+  int fds[7];
   const char* const text = getenv(kSuccessorVariable);
-  if (sscanf(text, "%d,%d,%d,%d,%d,%d", &fds[0], &fds[1], &fds[2], &fds[3], &fds[4],
-             &fds[5]) != 6) {
+  if (sscanf(text, "%d,%d,%d,%d,%d,%d,%d", &fds[0], &fds[1], &fds[2], &fds[3], &fds[4],
+             &fds[5], &fds[6]) != 7) {
     spdlog::error("{} is not what a daemon passes to its keeper", kSuccessorVariable);
     return 2;
   }
@@ -212,9 +225,10 @@ int RunSuccessorKeeper(const DaemonOptions& options, char** argv) {
   KeptDescriptors kept;
   kept.lock = UniqueFd(fds[1]);
   kept.listener = UniqueFd(fds[2]);
-  kept.ended_read = UniqueFd(fds[3]);
-  kept.ended_write = UniqueFd(fds[4]);
-  kept.channel = UniqueFd(fds[5]);
+  kept.window = UniqueFd(fds[3]);
+  kept.ended_read = UniqueFd(fds[4]);
+  kept.ended_write = UniqueFd(fds[5]);
+  kept.channel = UniqueFd(fds[6]);
   kept.store.serving = true;
   WriteLockHolder(kept.lock.get(), getpid());
   return Keep(options, std::move(kept), std::move(daemon_pidfd), argv);
@@ -225,9 +239,9 @@ absl::StatusOr<UniqueFd> StartSuccessorKeeper(const KeptDescriptors& kept, int c
   PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd own_pidfd, OpenPidfd(getpid()));
   // Everything the child needs is made before the fork: this process has threads.
   const std::string variable =
-      fmt::format("{}={},{},{},{},{},{}", kSuccessorVariable, own_pidfd.get(),
-                  kept.lock.get(), kept.listener.get(), kept.ended_read.get(),
-                  kept.ended_write.get(), channel);
+      fmt::format("{}={},{},{},{},{},{},{}", kSuccessorVariable, own_pidfd.get(),
+                  kept.lock.get(), kept.listener.get(), kept.window.get(),
+                  kept.ended_read.get(), kept.ended_write.get(), channel);
   std::vector<char*> environment;
   for (char** item = environ; *item != nullptr; ++item) environment.push_back(*item);
   environment.push_back(const_cast<char*>(variable.c_str()));
@@ -236,7 +250,8 @@ absl::StatusOr<UniqueFd> StartSuccessorKeeper(const KeptDescriptors& kept, int c
   if (pid < 0) return ErrnoStatus(errno, "fork");
   if (pid == 0) {
     for (const int fd : {own_pidfd.get(), kept.lock.get(), kept.listener.get(),
-                         kept.ended_read.get(), kept.ended_write.get(), channel}) {
+                         kept.window.get(), kept.ended_read.get(), kept.ended_write.get(),
+                         channel}) {
       fcntl(fd, F_SETFD, 0);
     }
     sigset_t none;

@@ -1,6 +1,6 @@
 // Keeper: the small process that outlives the daemon. It holds the listening socket, the
-// directory's lock and the store itself (KeptStore), starts the daemon, and starts it again
-// when it dies.
+// directory's lock and the store itself (KeptStore), lets the operator's tools look at it
+// (KeeperWindow), starts the daemon, and starts it again when it dies.
 //
 // Three ways in: `penstockd` starts as keeper and forks the daemon; a daemon whose keeper
 // died executes a new keeper and hands it the descriptors; `penstockd --take-over` gets them
@@ -22,6 +22,7 @@ namespace penstock {
 struct KeptDescriptors {
   UniqueFd lock;
   UniqueFd listener;
+  UniqueFd window;  // where the operator's tools come (KeeperWindow)
   // The daemon writes a byte into `ended_write` before it ends in order; the keeper reads
   // it to tell that end from a death. (A wait status would reach a parent only.)
   UniqueFd ended_read;

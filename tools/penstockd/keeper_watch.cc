@@ -97,8 +97,9 @@ absl::Status KeeperWatch::Entrust(UniqueFd socket, KeeperChannel& old, bool& has
   fcntl(socket.get(), F_SETFL, O_NONBLOCK);
   PENSTOCK_RETURN_IF_ERROR(SendPacket(
       socket.get(), HandOverMessage(),
-      std::array{kept_->lock.get(), kept_->listener.get(), kept_->ended_read.get(),
-                 kept_->ended_write.get(), own_pidfd.get(), yielded.get()}));
+      std::array{kept_->lock.get(), kept_->listener.get(), kept_->window.get(),
+                 kept_->ended_read.get(), kept_->ended_write.get(), own_pidfd.get(),
+                 yielded.get()}));
   yielded.reset();
   PENSTOCK_RETURN_IF_ERROR(server_->ChangeKeeper(KeeperChannel(std::move(socket))));
   PENSTOCK_CRASH_POINT(kHandOverTold);

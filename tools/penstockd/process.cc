@@ -8,7 +8,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include <fmt/format.h>
 
 #include "store/base/errors.h"
 
@@ -36,6 +42,15 @@ void RaiseDescriptorLimit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+pid_t PidOf(int pidfd) {
+  std::ifstream file(fmt::format("/proc/self/fdinfo/{}", pidfd));
+  for (std::string line; std::getline(file, line);) {
+    pid_t pid = 0;
+    if (sscanf(line.c_str(), "Pid: %d", &pid) == 1) return std::max(pid, 0);  // gone: -1
+  }
+  return 0;
 }
 
 void SendSignal(int pidfd, int signal_number) {

@@ -15,6 +15,8 @@ absl::StatusOr<UniqueFd> CatchEndSignals();
 absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid);
 // A session needs eight descriptors: takes what the host allows.
 void RaiseDescriptorLimit();
+// The process behind a pidfd; 0 when it is gone.
+pid_t PidOf(int pidfd);
 void SendSignal(int pidfd, int signal);
 // True when the process is gone within `timeout_ms` (negative: waits for ever).
 bool WaitForEnd(int pidfd, int timeout_ms);

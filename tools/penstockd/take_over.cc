@@ -21,9 +21,9 @@
 namespace penstock {
 namespace {
 
-// With the answer: lock, listener, both ends of `ended`, the daemon's pidfd, and what the old
-// keeper yields by.
-constexpr size_t kHandOverFds = 6;
+// With the answer: lock, listener, window, both ends of `ended`, the daemon's pidfd, and what
+// the old keeper yields by.
+constexpr size_t kHandOverFds = 7;
 
 // Takes what the daemon sends until the old keeper says that it goes.
 absl::Status AwaitYield(int channel, int yielded, KeptStore& kept) {
@@ -63,10 +63,11 @@ absl::StatusOr<Inheritance> TakeOverStore(const std::string& dir) {
   }
   all.kept.lock = std::move(answer.fds[0]);
   all.kept.listener = std::move(answer.fds[1]);
-  all.kept.ended_read = std::move(answer.fds[2]);
-  all.kept.ended_write = std::move(answer.fds[3]);
-  all.daemon_pidfd = std::move(answer.fds[4]);
-  const UniqueFd yielded = std::move(answer.fds[5]);
+  all.kept.window = std::move(answer.fds[2]);
+  all.kept.ended_read = std::move(answer.fds[3]);
+  all.kept.ended_write = std::move(answer.fds[4]);
+  all.daemon_pidfd = std::move(answer.fds[5]);
+  const UniqueFd yielded = std::move(answer.fds[6]);
   fcntl(socket.get(), F_SETFL, O_NONBLOCK);
   PENSTOCK_RETURN_IF_ERROR(AwaitYield(socket.get(), yielded.get(), all.kept.store));
   // From here on this process is the keeper.

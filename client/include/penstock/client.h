@@ -128,8 +128,10 @@ struct DaemonStatus {
   std::vector<std::string> notes;
   uint64_t Counter(std::string_view name) const;  // 0 for an unknown name
 };
-// Asks over a connection of its own. `dir` as in ClientOptions.
-[[nodiscard]] absl::StatusOr<DaemonStatus> QueryStatus(const std::string& dir = "");
+// Asks over a connection of its own. `dir` as in ClientOptions. DeadlineExceeded when the
+// daemon does not answer within `patience`.
+[[nodiscard]] absl::StatusOr<DaemonStatus> QueryStatus(
+    const std::string& dir = "", absl::Duration patience = absl::Seconds(10));
 
 }  // namespace penstock
 

@@ -95,5 +95,27 @@ TEST(MemoryFile, ReadOnlyDescriptorCannotBeMappedWritable) {
   EXPECT_TRUE(MemoryFile::Adopt(UniqueFd(dup(read_only->get())), kBytes).ok());
 }
 
+TEST(MemoryFile, ItsFilledRangesAreFoundWithoutFillingIt) {
+  const auto file = MemoryFile::Create("test", kBytes);
+  ASSERT_TRUE(file.ok());
+  EXPECT_TRUE(FilledRanges(file->fd(), 0, kBytes).empty());
+  for (const off_t page : {1, 2, 9}) ASSERT_EQ(pwrite(file->fd(), "x", 1, page * 4096), 1);
+  const std::vector<FilledRange> ranges = FilledRanges(file->fd(), 0, kBytes);
+  ASSERT_EQ(ranges.size(), 2u);
+  EXPECT_EQ(ranges[0].begin, 4096u);
+  EXPECT_EQ(ranges[0].end, 3 * 4096u);
+  EXPECT_EQ(ranges[1].begin, 9 * 4096u);
+  EXPECT_EQ(ranges[1].end, 10 * 4096u);
+  // A part of it.
+  const std::vector<FilledRange> part = FilledRanges(file->fd(), 2 * 4096, 3 * 4096 - 100);
+  ASSERT_EQ(part.size(), 1u);
+  EXPECT_EQ(part[0].begin, 2 * 4096u);
+  EXPECT_EQ(part[0].end, 3 * 4096u - 100);
+  EXPECT_TRUE(FilledRanges(file->fd(), 3 * 4096, 9 * 4096).empty());
+  struct stat facts;
+  ASSERT_EQ(fstat(file->fd(), &facts), 0);
+  EXPECT_EQ(facts.st_blocks, 3 * 4096 / 512);
+}
+
 }  // namespace
 }  // namespace penstock

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -174,6 +175,25 @@ TEST(PinRow, OfPinAndMarkOneSeesTheOther) {
   }
   client.join();
   EXPECT_EQ(both_missed, 0u);
+}
+
+TEST(PinRow, WhoOnlyLooksFindsEveryPinInTouchedPages) {
+  Row row;
+  row.client.Pin(3, 1);
+  row.client.Pin(3, 1);
+  row.client.Pin(60 * kPinsPerPage, 1);
+  row.client.Pin(60 * kPinsPerPage + 1, 1);
+  row.client.Unpin(60 * kPinsPerPage + 1);
+  using Found = std::vector<std::pair<uint32_t, uint32_t>>;
+  const auto look = [&](uint32_t begin, uint32_t end) {
+    Found found;
+    row.daemon.ForEachPinned(begin, end, [&](uint32_t slot, uint32_t count) {
+      found.emplace_back(slot, count);
+    });
+    return found;
+  };
+  EXPECT_EQ(look(0, 61 * kPinsPerPage), (Found{{3, 2}, {60 * kPinsPerPage, 1}}));
+  EXPECT_EQ(look(4, 60 * kPinsPerPage), Found());
 }
 
 TEST(PinRow, ThreadsOfOneProcessCountTogether) {

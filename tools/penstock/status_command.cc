@@ -1,0 +1,162 @@
+// penstock status: what the daemon says of itself, or, when it does not answer, what its store
+// shows.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <penstock/client.h>
+
+#include <iostream>
+
+#include "store/base/units.h"
+#include "tools/penstock/commands.h"
+#include "tools/penstock/store_summary.h"
+
+namespace penstock {
+namespace {
+
+std::string Percent(uint64_t part, uint64_t whole) {
+  return whole == 0 ? "-" : fmt::format("{:.1f}%", 100.0 * static_cast<double>(part) /
+                                                       static_cast<double>(whole));
+}
+
+void Row(std::string_view name, const std::string& value, const std::string& remark = "") {
+  std::cout << fmt::format("  {:<16}{:>14}  {}\n", name, value, remark);
+}
+
+void PrintStatus(const DaemonStatus& status, const std::string& dir) {
+  const auto count = [&](std::string_view name) { return status.Counter(name); };
+  const auto number = [&](std::string_view name) { return fmt::format("{}", count(name)); };
+  std::cout << fmt::format("Penstock store at {} (daemon process {})\n\nMemory\n", dir,
+                           count("daemon_pid"));
+  const uint64_t arena = count("arena_bytes");
+  Row("arena", FormatBytes(arena));
+  Row("populated", FormatBytes(count("populated_bytes")),
+      Percent(count("populated_bytes"), arena) +
+          (count("population_done") != 0 ? "" : ", going on in the background"));
+  Row("huge pages", FormatBytes(count("huge_bytes")), Percent(count("huge_bytes"), arena));
+  Row("index in huge", FormatBytes(count("index_huge_bytes")),
+      Percent(count("index_huge_bytes"), count("index_bytes")));
+  Row("objects", FormatBytes(count("object_bytes")),
+      fmt::format("{} of it evictable", FormatBytes(count("evictable_bytes"))));
+  Row("leased", FormatBytes(count("leased_bytes")), "being filled, or granted ahead");
+  Row("free", FormatBytes(count("free_bytes")));
+  std::cout << "\nNow\n";
+  Row("objects", number("objects"), fmt::format("of {} slots", count("slots")));
+  Row("doomed", number("doomed"), "deleted, still pinned");
+  Row("leases", number("leases"));
+  Row("sessions", number("sessions"));
+  Row("waiting", number("room_waiters"), "for room");
+  Row("waiting", number("get_waiters"), "for a seal");
+  std::cout << "\nSince the start\n";
+  for (const char* name :
+       {"sealed", "deleted", "evicted", "freed", "refused_full", "broken_sessions"}) {
+    Row(name, number(name));
+  }
+  for (const std::string& note : status.notes) std::cout << "\nNote: " << note << "\n";
+}
+
+void PrintJson(const DaemonStatus& status) {
+  nlohmann::ordered_json json;
+  json["answers"] = true;
+  for (const auto& [name, value] : status.counters) json[name] = value;
+  json["notes"] = status.notes;
+  std::cout << json.dump(2) << "\n";
+}
+
+std::string WhyNoStatus(const WindowAnswer& keeper) {
+  if (keeper.daemon_pid == 0) return "the daemon is dead, and the keeper starts it again";
+  const ProcessState state = StateOfProcess(keeper.daemon_pid);
+  if (keeper.is_serving == 0 && Lives(state) && state != ProcessState::kStopped) {
+    return fmt::format("the daemon, process {}, has been started and does not serve yet",
+                       keeper.daemon_pid);
+  }
+  return WhyNoAnswer("daemon", keeper.daemon_pid, state);
+}
+
+void PrintView(const StoreView& view, const std::string& dir) {
+  const WindowAnswer& keeper = view.keeper();
+  const StoreSums sums = SumUp(view);
+  std::cout << fmt::format("Penstock store at {}: {}.\n", dir, WhyNoStatus(keeper))
+            << fmt::format("Keeper process {} has seen {} daemons die.\n", keeper.keeper_pid,
+                           keeper.deaths);
+  if (!view.has_store()) {
+    std::cout << "No daemon has made a store yet.\n";
+    return;
+  }
+  std::cout << "\nMemory, as its store shows it\n";
+  Row("arena", FormatBytes(sums.arena_bytes));
+  Row("populated", FormatBytes(sums.populated_bytes),
+      Percent(sums.populated_bytes, sums.arena_bytes));
+  Row("objects", FormatBytes(sums.objects().bytes),
+      fmt::format("{} of it evictable", FormatBytes(sums.evictable.bytes)));
+  Row("pinned", FormatBytes(sums.pinned.bytes));
+  Row("leased", FormatBytes(sums.leased.bytes), "being filled, or granted ahead");
+  Row("free", FormatBytes(sums.free_bytes));
+  std::cout << "\nNow\n";
+  Row("objects", fmt::format("{}", sums.objects().count),
+      fmt::format("of {} slots", view.slots()));
+  Row("doomed", fmt::format("{}", sums.deleted.count), "deleted, still pinned");
+  Row("leases", fmt::format("{}", sums.leased.count));
+  Row("sessions", fmt::format("{}", view.sessions().size()));
+  Row("restarts", fmt::format("{}", view.restarts()), "of the daemon, in this store");
+  std::cout << "\nThe same way work: penstock objects, memory, clients and top.\n";
+}
+
+void PrintJson(const StoreView& view) {
+  const WindowAnswer& keeper = view.keeper();
+  const StoreSums sums = SumUp(view);
+  nlohmann::ordered_json json;
+  json["answers"] = false;
+  json["why"] = WhyNoStatus(keeper);
+  json["daemon_pid"] = keeper.daemon_pid;
+  json["daemon_state"] = NameOf(StateOfProcess(keeper.daemon_pid));
+  json["serving"] = keeper.is_serving != 0;
+  json["keeper_pid"] = keeper.keeper_pid;
+  json["deaths"] = keeper.deaths;
+  json["restarts"] = view.has_store() ? view.restarts() : 0;
+  json["arena_bytes"] = sums.arena_bytes;
+  json["populated_bytes"] = sums.populated_bytes;
+  json["free_bytes"] = sums.free_bytes;
+  json["object_bytes"] = sums.objects().bytes;
+  json["leased_bytes"] = sums.leased.bytes;
+  json["evictable_bytes"] = sums.evictable.bytes;
+  json["pinned_bytes"] = sums.pinned.bytes;
+  json["objects"] = sums.objects().count;
+  json["slots"] = view.has_store() ? view.slots() : 0;
+  json["leases"] = sums.leased.count;
+  json["doomed"] = sums.deleted.count;
+  json["sessions"] = view.sessions().size();
+  std::cout << json.dump(2) << "\n";
+}
+
+}  // namespace
+
+int Status(const LookOptions& options) {
+  const auto status = QueryStatus(options.dir, absl::Seconds(options.patience_s));
+  if (status.ok()) {
+    if (options.json) PrintJson(*status);
+    else PrintStatus(*status, options.dir);
+    return kExitGood;
+  }
+  const auto view = StoreView::Open(options.dir);
+  if (!view.ok()) {
+    // A keeper that is there and silent is news; one that is not is no other store than this.
+    if (absl::IsDeadlineExceeded(view.status())) Fail(view.status());
+    return Fail(status.status());
+  }
+  if (options.json) PrintJson(*view);
+  else PrintView(*view, options.dir);
+  return kExitNoAnswer;
+}
+
+int Fail(const absl::Status& status) {
+  std::cerr << "penstock: " << std::string(status.message()) << "\n";
+  return kExitFailed;
+}
+
+std::string LeftOut(size_t shown, size_t all) {
+  if (shown == all) return "";
+  return fmt::format("{} more were left out: --limit {} shows twice as many, --limit 0 all\n",
+                     all - shown, 2 * shown);
+}
+
+}  // namespace penstock

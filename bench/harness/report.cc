@@ -42,6 +42,17 @@ std::string Extra(const Json& more) {
 
 }  // namespace
 
+Result Figure(std::string name, std::string unit, double value) {
+  Result result;
+  result.name = std::move(name);
+  result.unit = std::move(unit);
+  result.value = value;
+  result.quantiles = {value, value, value};
+  result.operations = 1;
+  result.aa_ratio = 1;
+  return result;
+}
+
 Host DescribeHost() {
   Host host;
   host.cpus = static_cast<int>(AllowedCpus().size());

@@ -27,6 +27,9 @@ struct Result {
   nlohmann::ordered_json more = nlohmann::ordered_json::object();  // further fields
 };
 
+// One figure, not a distribution: a size, a share, or the worst of all.
+Result Figure(std::string name, std::string unit, double value);
+
 struct Host {
   int cpus = 0;
   std::string kernel;

@@ -147,14 +147,7 @@ class Trace {
 };
 
 Result& Add(Report& report, std::string name, std::string unit, double value) {
-  Result result;
-  result.name = std::move(name);
-  result.unit = std::move(unit);
-  result.value = value;
-  result.quantiles = {value, value, value};
-  result.operations = 1;
-  result.aa_ratio = 1;
-  report.results.push_back(std::move(result));
+  report.results.push_back(Figure(std::move(name), std::move(unit), value));
   return report.results.back();
 }
 

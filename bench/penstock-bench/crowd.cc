@@ -73,18 +73,6 @@ int VisitAll(std::vector<ActorHandle<Echo>> actors, ActorHandle<Door> door) {
 }
 PENSTOCK_REMOTE(SleepOneMs, FloodActor, MakeDoor, &Door::Enter, &Door::IsFull, VisitAll);
 
-// One figure, not a distribution: a size, or the worst of all.
-Result Figure(std::string name, std::string unit, double value) {
-  Result result;
-  result.name = std::move(name);
-  result.unit = std::move(unit);
-  result.value = value;
-  result.quantiles = {value, value, value};
-  result.operations = 1;
-  result.aa_ratio = 1;
-  return result;
-}
-
 // Another driver, that queues far more than there is room for.
 absl::Status FloodWithTasks(Member& member, const RoleOrder& order, RoleAnswer&) {
   Init({.address = order.text});

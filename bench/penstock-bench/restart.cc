@@ -66,14 +66,10 @@ class Stock {
 // The worst is what is promised, so it is the value.
 Result Worst(std::string name, std::vector<double> values) {
   std::sort(values.begin(), values.end());
-  Result result;
-  result.name = std::move(name);
-  result.unit = "ms";
-  result.value = values.back();
-  result.quantiles = {values[values.size() / 4], values[values.size() / 2], values.back()};
+  Result result = Figure(std::move(name), "ms", values.back());
+  result.quantiles = {Median(values), Quantile(values, 0.99), values.back()};
   result.operations = values.size();
-  result.aa_ratio = 1;
-  result.more["median"] = values[values.size() / 2];
+  result.more["median"] = Median(values);
   return result;
 }
 

@@ -80,7 +80,7 @@ std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
       // Colouring: each run starts a cache line further on than the last one, or the first
       // words of all objects of a size like 1 KiB would share a sixteenth of the cache's
       // sets. The line left out stays a free extent of its own.
-      auto run = Carve(blocks * block_bytes + kColourBytes);
+      auto run = Carve(blocks * block_bytes + kColourBytes, kColourBytes);
       if (run) {
         Insert(*run, kColourBytes);
         *run += kColourBytes;
@@ -99,10 +99,10 @@ std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
       return offset;
     }
   }
-  std::optional<uint64_t> offset = Carve(block_bytes);
+  std::optional<uint64_t> offset = Carve(block_bytes, BlockAlignment(block_bytes));
   if (!offset && stacked_bytes_ > 0 && free_bytes_ >= block_bytes) {
     FlushStacks();
-    offset = Carve(block_bytes);
+    offset = Carve(block_bytes, BlockAlignment(block_bytes));
   }
   if (offset) free_bytes_ -= block_bytes;
   return offset;
@@ -126,17 +126,34 @@ void Allocator::Free(uint64_t offset, uint64_t block_bytes) {
   Insert(offset, block_bytes);
 }
 
-std::optional<uint64_t> Allocator::Carve(uint64_t bytes) {
-  const auto best = by_size_.lower_bound({bytes, 0});
-  if (best == by_size_.end()) return std::nullopt;
-  const auto [extent_bytes, offset] = *best;
-  by_size_.erase(best);
-  by_offset_.erase(offset);
-  if (extent_bytes > bytes) {
-    by_offset_.emplace(offset + bytes, extent_bytes - bytes);
-    by_size_.emplace(extent_bytes - bytes, offset + bytes);
+// From the shortest extent with a place for it. Only extents that are longer by less than the
+// alignment can lack one, so few are looked at in vain.
+std::optional<uint64_t> Allocator::Carve(uint64_t bytes, uint64_t alignment) {
+  for (auto best = by_size_.lower_bound({bytes, 0}); best != by_size_.end(); ++best) {
+    const auto [extent_bytes, extent_offset] = *best;
+    const uint64_t offset = RoundUp(extent_offset, alignment);
+    const uint64_t before = offset - extent_offset;
+    if (before + bytes > extent_bytes) continue;
+    Cut({extent_offset, extent_bytes}, offset, bytes);
+    return offset;
   }
-  return offset;
+  return std::nullopt;
+}
+
+// Takes [offset, offset + bytes) out of the free extent it lies in.
+void Allocator::Cut(Extent extent, uint64_t offset, uint64_t bytes) {
+  const uint64_t before = offset - extent.offset;
+  const uint64_t after = extent.bytes - before - bytes;
+  by_size_.erase({extent.bytes, extent.offset});
+  by_offset_.erase(extent.offset);
+  if (before > 0) {
+    by_offset_.emplace(extent.offset, before);
+    by_size_.emplace(before, extent.offset);
+  }
+  if (after > 0) {
+    by_offset_.emplace(offset + bytes, after);
+    by_size_.emplace(after, offset + bytes);
+  }
 }
 
 void Allocator::Insert(uint64_t offset, uint64_t bytes) {

@@ -9,6 +9,7 @@
 //   2. Every byte added is in a free extent, in a class stack, in the reserved window, or
 //      handed out, once. Bytes taken away (TakeFreeExtents) are as if never added.
 //   3. Nothing in the reserved window is handed out.
+//   4. A block is handed out at a multiple of its BlockAlignment.
 // Thread safety: one thread.
 #ifndef PENSTOCK_STORE_OBJECT_ALLOCATOR_H_
 #define PENSTOCK_STORE_OBJECT_ALLOCATOR_H_
@@ -51,7 +52,7 @@ class Allocator {
   std::vector<Extent> FreeExtents();
 
   // A block of exactly `block_bytes` (a result of BlockBytes()), or nothing when no free
-  // extent is long enough. Cost: tens of nanoseconds from a stack, else O(log extents).
+  // extent has an aligned place for it. Cost: tens of nanoseconds from a stack, else O(log extents).
   std::optional<uint64_t> Allocate(uint64_t block_bytes);
 
   // Takes a block back. It must be one that Allocate gave with the same size.
@@ -70,14 +71,14 @@ class Allocator {
   uint64_t free_bytes() const { return free_bytes_; }
   // What was added and not taken away, merged: offset -> bytes.
   const absl::btree_map<uint64_t, uint64_t>& ranges() const { return ranges_; }
-  uint64_t largest_free_extent() const {
-    return by_size_.empty() ? 0 : by_size_.rbegin()->first;
-  }
+  // The largest block that a free extent has an aligned place for; stacks apart.
+  uint64_t LargestPlace() const;
   // Asserts invariants 1 and 2 (tests and debugging; walks everything).
   void CheckInvariants() const;
 
  private:
-  std::optional<uint64_t> Carve(uint64_t bytes);
+  std::optional<uint64_t> Carve(uint64_t bytes, uint64_t alignment);
+  void Cut(Extent extent, uint64_t offset, uint64_t bytes);
   void AddRange(uint64_t offset, uint64_t bytes);
   void Insert(uint64_t offset, uint64_t bytes);
   void Remove(uint64_t offset, uint64_t bytes);

@@ -10,19 +10,9 @@ namespace penstock {
 void Allocator::Remove(uint64_t offset, uint64_t bytes) {
   const auto extent = std::prev(by_offset_.upper_bound(offset));
   const auto [extent_offset, extent_bytes] = *extent;
-  const uint64_t before = offset - extent_offset;
-  PENSTOCK_CHECK(before + bytes <= extent_bytes) << "no free extent at " << offset;
-  const uint64_t after = extent_bytes - before - bytes;
-  by_size_.erase({extent_bytes, extent_offset});
-  by_offset_.erase(extent);
-  if (before > 0) {
-    by_offset_.emplace(extent_offset, before);
-    by_size_.emplace(before, extent_offset);
-  }
-  if (after > 0) {
-    by_offset_.emplace(offset + bytes, after);
-    by_size_.emplace(after, offset + bytes);
-  }
+  PENSTOCK_CHECK(offset - extent_offset + bytes <= extent_bytes)
+      << "no free extent at " << offset;
+  Cut({extent_offset, extent_bytes}, offset, bytes);
 }
 
 void Allocator::ReserveWindow(uint64_t begin, uint64_t end) {
@@ -63,6 +53,20 @@ void Allocator::ReleaseWindow() {
   free_bytes_ += reserved_bytes_;
   reserved_bytes_ = 0;
   reserved_.clear();
+}
+
+uint64_t Allocator::LargestPlace() const {
+  constexpr uint64_t kPage = BlockAlignment(kSmallBlockBytes + 1);
+  uint64_t largest = 0;
+  // From the longest down: one that is shorter than a place found has no longer one.
+  for (auto extent = by_size_.rbegin(); extent != by_size_.rend(); ++extent) {
+    const auto [bytes, offset] = *extent;
+    if (bytes <= largest) break;
+    const uint64_t before = RoundUp(offset, kPage) - offset;
+    const uint64_t aligned = bytes > before ? (bytes - before) / kPage * kPage : 0;
+    largest = std::max({largest, aligned, std::min(bytes, kSmallBlockBytes)});
+  }
+  return largest;
 }
 
 std::vector<Allocator::Extent> Allocator::TakeFreeExtents(uint64_t alignment,

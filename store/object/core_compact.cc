@@ -86,12 +86,12 @@ void Core::ListBlocks() {
 
 void Core::StartSearch() {
   Compaction& c = compaction_;
-  c.search.emplace(c.window_bytes);
+  c.search.emplace(c.window_bytes, BlockAlignment(c.block_bytes));
   c.seen_regions = 0;
   c.seen_blocks = 0;
   c.range_end = 0;
   c.pinned.clear();
-  c.movable_bytes = std::min(c.movable_bytes, allocator_.largest_free_extent());
+  c.movable_bytes = std::min(c.movable_bytes, allocator_.LargestPlace());
   c.phase = Phase::kSearching;
 }
 

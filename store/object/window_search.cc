@@ -11,6 +11,7 @@ void WindowSearch::AddBlock(uint64_t offset, uint64_t bytes, bool movable) {
     Restart(offset + bytes);
     return;
   }
+  if (offset + bytes <= *begin_) return;  // before the aligned place
   under_.push_back({offset + bytes, bytes});
   copied_bytes_ += bytes;
 }
@@ -26,9 +27,11 @@ void WindowSearch::TryUpTo(uint64_t end) {
       best_ = Window{*begin_, copied_bytes_, under_.size()};
     }
     if (under_.empty()) return;
-    begin_ = under_.front().end;
-    copied_bytes_ -= under_.front().bytes;
-    under_.pop_front();
+    begin_ = RoundUp(under_.front().end, alignment_);
+    while (!under_.empty() && under_.front().end <= *begin_) {
+      copied_bytes_ -= under_.front().bytes;
+      under_.pop_front();
+    }
   }
 }
 

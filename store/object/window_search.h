@@ -1,10 +1,11 @@
-// WindowSearch: of all places where `bytes` bytes in a row could be emptied, the one with the
-// fewest bytes to copy. It is told of the arena's blocks in the order of their addresses,
+// WindowSearch: of all aligned places where `bytes` bytes in a row could be emptied, the one
+// with the fewest bytes to copy. It is told of the arena's blocks in the order of their addresses,
 // and keeps those under the window alone.
 //
-// Why it suffices to try windows that begin where a block ends (or a range begins): as a
-// window slides up, what it covers grows when its end passes a block's begin and shrinks
-// when its begin passes a block's end, so the least is reached just after such a shrinking.
+// Why it suffices to try windows that begin at the first aligned place where a block has ended
+// (or a range begun): as a window slides up, what it covers grows when its end passes a
+// block's begin and shrinks when its begin passes a block's end, so the least is reached just
+// after such a shrinking.
 // Thread safety: one thread.
 #ifndef PENSTOCK_STORE_OBJECT_WINDOW_SEARCH_H_
 #define PENSTOCK_STORE_OBJECT_WINDOW_SEARCH_H_
@@ -12,6 +13,8 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+
+#include "store/base/units.h"
 
 namespace penstock {
 
@@ -23,7 +26,8 @@ class WindowSearch {
     uint64_t blocks = 0;
   };
 
-  explicit WindowSearch(uint64_t bytes) : bytes_(bytes) {}
+  // Windows begin at multiples of `alignment`.
+  WindowSearch(uint64_t bytes, uint64_t alignment) : bytes_(bytes), alignment_(alignment) {}
 
   // Memory begins here.
   void BeginRange(uint64_t offset) { Restart(offset); }
@@ -43,14 +47,15 @@ class WindowSearch {
   };
   void Restart(uint64_t offset) {
     Forget();
-    begin_ = offset;
+    begin_ = RoundUp(offset, alignment_);
   }
   // Tries the windows that end at or before `end`.
   void TryUpTo(uint64_t end);
 
   const uint64_t bytes_;
+  const uint64_t alignment_;
   std::optional<uint64_t> begin_;  // of the next window to try; none: not known yet
-  std::deque<Block> under_;        // blocks from begin_ on, all movable
+  std::deque<Block> under_;        // blocks that end after begin_, all movable
   uint64_t copied_bytes_ = 0;      // their sum
   std::optional<Window> best_;
 };

@@ -37,6 +37,13 @@ constexpr uint32_t SizeClassOf(uint64_t block_bytes) {
 }
 constexpr bool IsSmallBlock(uint64_t block_bytes) { return block_bytes <= kSmallBlockBytes; }
 
+// Large blocks begin at a page, so that O_DIRECT moves them to and from disk where they lie.
+// They are whole pages already: it costs nothing inside a block, and the gap before one is
+// free memory for small ones.
+constexpr uint64_t BlockAlignment(uint64_t block_bytes) {
+  return IsSmallBlock(block_bytes) ? 64 : 4 * kKiB;
+}
+
 static_assert(BlockBytes(0) == 64 && BlockBytes(65) == 128 && BlockBytes(1025) == 1152);
 static_assert(SizeClassOf(64) == 0 && SizeClassOf(1024) == 15 && SizeClassOf(1152) == 16);
 static_assert(SizeClassOf(2048) == 23 && SizeClassOf(kSmallBlockBytes) == kSizeClasses - 1);

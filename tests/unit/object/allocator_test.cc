@@ -61,9 +61,10 @@ TEST(Allocator, RandomBlocksNeverOverlapAndAllBytesReturn) {
       if (grow) {
         const uint64_t bytes = RandomSize(random);
         if (const auto offset = allocator.Allocate(bytes)) {
+          ASSERT_EQ(*offset % BlockAlignment(bytes), 0u);
           ASSERT_NO_FATAL_FAILURE(model.Add(*offset, bytes));
         } else {
-          ASSERT_LT(allocator.largest_free_extent(), bytes);
+          ASSERT_LT(allocator.LargestPlace(), bytes);
         }
       } else if (!model.empty()) {
         const auto [offset, bytes] = model.Take(random());
@@ -122,7 +123,27 @@ TEST(Allocator, BestFitLeavesTheLargeExtentWhole) {
   allocator.AddExtent(0, 1 * kMiB);
   allocator.AddExtent(2 * kMiB, 128 * kKiB);
   EXPECT_EQ(allocator.Allocate(100 * kKiB), 2 * kMiB);
-  EXPECT_EQ(allocator.largest_free_extent(), 1 * kMiB);
+  EXPECT_EQ(allocator.LargestPlace(), 1 * kMiB);
+}
+
+TEST(Allocator, LargeBlocksBeginAtPagesAndSmallOnesFillTheGapsBeforeThem) {
+  Allocator allocator;
+  allocator.AddExtent(0, 1 * kMiB);
+  EXPECT_EQ(allocator.Allocate(192), 0u);
+  EXPECT_EQ(allocator.Allocate(128 * kKiB), 4096u);
+  EXPECT_EQ(allocator.Allocate(68 * kKiB), 4096 + 128 * kKiB);
+  EXPECT_EQ(allocator.Allocate(2304), 192u) << "not into the gap";
+  allocator.CheckInvariants();
+}
+
+TEST(Allocator, AnExtentThatIsLongEnoughAndBeginsBesideAPageIsPassedOver) {
+  Allocator allocator;
+  allocator.AddExtent(64, 128 * kKiB);
+  EXPECT_FALSE(allocator.Allocate(128 * kKiB).has_value());
+  allocator.AddExtent(1 * kMiB + 64, 128 * kKiB + 4096 - 64);
+  EXPECT_EQ(allocator.Allocate(128 * kKiB), 1 * kMiB + 4096);
+  EXPECT_EQ(allocator.free_bytes(), 128 * kKiB + 4096 - 64);
+  allocator.CheckInvariants();
 }
 
 TEST(Allocator, ExtentsThatDoNotTouchAreNotJoined) {

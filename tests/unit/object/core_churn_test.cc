@@ -78,6 +78,7 @@ class Churn {
     }
     payload_bytes_ += size;
     allocated_bytes_ += block;
+    ASSERT_EQ(LeaseIn(*answer).offset % BlockAlignment(block), 0u);
     Live live{{maker_.NextId(), LeaseIn(*answer), size}, random_(), false};
     const auto target = store_.Bytes(live.object.lease.offset, size);
     for (size_t at = 0; at < size; at += 8) {
@@ -117,6 +118,7 @@ class Churn {
     if (live.pinned) {
       ASSERT_EQ(OffsetOf(live), offsets_[slot]) << "moved under a pin";
     }
+    ASSERT_EQ(OffsetOf(live) % BlockAlignment(BlockBytes(live.object.size)), 0u);
     const auto source = store_.Bytes(OffsetOf(live), live.object.size);
     bool same = true;
     for (size_t at = 0; at < live.object.size; at += 8) {
@@ -152,6 +154,7 @@ void RunAndExpect(double pinned, double most_refused, double most_moved) {
       churn.Waste(), stats.compactions, stats.given_up, churn.most_turns());
   EXPECT_LE(static_cast<double>(churn.refusals()), most_refused * kCreates);
   EXPECT_LE(moved, most_moved);
+  EXPECT_LE(churn.Waste(), 0.02);
   EXPECT_GT(stats.moved_objects, kCreates / 200);
   EXPECT_EQ(stats.evicted, 0u);
 }

@@ -16,9 +16,9 @@ struct Block {
 };
 
 std::optional<uint64_t> CheapestByTryingAll(const std::vector<Block>& blocks, uint64_t end,
-                                            uint64_t bytes) {
+                                            uint64_t bytes, uint64_t alignment) {
   std::optional<uint64_t> best;
-  for (uint64_t begin = 0; begin + bytes <= end; ++begin) {
+  for (uint64_t begin = 0; begin + bytes <= end; begin += alignment) {
     uint64_t copied = 0;
     bool possible = true;
     for (const Block& block : blocks) {
@@ -43,14 +43,16 @@ TEST(WindowSearch, FindsTheCheapestWindowOfAll) {
     }
     const uint64_t end = at + random() % 4;
     const uint64_t bytes = 1 + random() % 20;
-    WindowSearch search(bytes);
+    const uint64_t alignment = uint64_t{1} << random() % 4;
+    WindowSearch search(bytes, alignment);
     search.BeginRange(0);
     for (const Block& block : blocks) search.AddBlock(block.offset, block.bytes, block.movable);
     search.EndRange(end);
-    const auto expected = CheapestByTryingAll(blocks, end, bytes);
+    const auto expected = CheapestByTryingAll(blocks, end, bytes, alignment);
     ASSERT_EQ(search.best().has_value(), expected.has_value()) << "seed " << seed;
     if (!expected) continue;
     EXPECT_EQ(search.best()->copied_bytes, *expected) << "seed " << seed;
+    EXPECT_EQ(search.best()->begin % alignment, 0u) << "seed " << seed;
     uint64_t copied = 0;
     for (const Block& block : blocks) {
       if (block.offset >= search.best()->begin + bytes ||
@@ -65,7 +67,7 @@ TEST(WindowSearch, FindsTheCheapestWindowOfAll) {
 }
 
 TEST(WindowSearch, NoWindowReachesFromOneRangeIntoTheNext) {
-  WindowSearch search(100);
+  WindowSearch search(100, 1);
   search.BeginRange(0);
   search.AddBlock(0, 10, true);
   search.EndRange(90);
@@ -75,7 +77,7 @@ TEST(WindowSearch, NoWindowReachesFromOneRangeIntoTheNext) {
 }
 
 TEST(WindowSearch, WhatBeginsInTheMiddleOfARangeIsNotTrustedBeforeItsFirstBlockEnds) {
-  WindowSearch search(100);
+  WindowSearch search(100, 1);
   search.Forget();
   search.AddBlock(200, 10, true);  // of what lies before it nothing is known
   search.EndRange(309);

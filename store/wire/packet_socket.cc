@@ -155,7 +155,7 @@ absl::StatusOr<Packet> ReceivePacketWithin(int fd, int timeout_ms, size_t most_f
   } while (ready < 0 && errno == EINTR);
   if (ready > 0) return ReceivePacket(fd, nullptr, most_fds);
   return absl::DeadlineExceededError(
-      fmt::format("the daemon did not answer within {} s: is it stopped?", timeout_ms / 1000));
+      fmt::format("the daemon did not answer within {:g} s: is it stopped?", timeout_ms / 1000.0));
 }
 
 absl::StatusOr<Packet> AskDaemon(int fd, std::span<const std::string> packets,

@@ -12,6 +12,7 @@
 #include "store/base/store_directory.h"
 #include "tests/integration/helpers.h"
 #include "tests/integration/raw_session.h"
+#include "tools/penstock/process_state.h"
 #include "tools/penstock/window.h"
 
 namespace penstock::testing {
@@ -263,7 +264,7 @@ TEST(Tools, AMillionObjectsAreListedInSeconds) {
     const absl::Duration took = absl::Now() - before;
     printf("%s of a million: %s\n", command, absl::FormatDuration(took).c_str());
     EXPECT_EQ(said.at(name).is_number() ? said.at(name) : said.at(name).at("blocks"), kObjects);
-    EXPECT_LT(took, absl::Seconds(10));  // a fifth of one where nobody else wants the processor
+    EXPECT_LT(took, absl::Seconds(30));  // tenths of one, unless others want the processor
   }
 }
 
@@ -307,6 +308,26 @@ TEST(Tools, HostileValuesOfAClientAreSaidAndCostNothing) {
   // No page of its segment was made by looking at it.
   ASSERT_EQ(fstat(liar.fds.at(kFdClientSegment).get(), &after), 0);
   EXPECT_EQ(before.st_blocks, after.st_blocks);
+}
+
+TEST(ProcessStates, AreWhatTheProcessIsIn) {
+  EXPECT_EQ(StateOfProcess(getpid()), ProcessState::kRunning);
+  EXPECT_EQ(StateOfProcess(0), ProcessState::kGone);
+  const pid_t child = StartChild([] {
+    pause();
+    return 0;
+  });
+  const auto becomes = [&](ProcessState state) {
+    return Eventually([&] { return StateOfProcess(child) == state; });
+  };
+  EXPECT_TRUE(becomes(ProcessState::kWaiting));
+  kill(child, SIGSTOP);
+  EXPECT_TRUE(becomes(ProcessState::kStopped));
+  kill(child, SIGKILL);
+  EXPECT_TRUE(becomes(ProcessState::kDead));
+  WaitForChild(child);
+  EXPECT_TRUE(becomes(ProcessState::kGone));
+  EXPECT_TRUE(Contains(WhyNoAnswer("daemon", 7, ProcessState::kRunning), "gdb -p 7"));
 }
 
 TEST(Window, HandsOutNothingThatCanBeWritten) {

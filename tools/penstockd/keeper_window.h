@@ -37,7 +37,10 @@ class KeeperWindow {
   // Serves for so long, where there is nothing else to do.
   void ServeFor(int duration_ms, const KeptStore& store, uint32_t deaths);
   // In a forked child: the connections are the parent's.
-  void Leave() { waiting_.clear(); }
+  void Leave() {
+    waiting_.clear();
+    spare_.reset();
+  }
 
  private:
   void Accept();

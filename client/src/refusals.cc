@@ -14,11 +14,16 @@ std::string WhoHolds(const Completion& answer) {
   const uint64_t* const detail = answer.detail;
   std::string text = fmt::format(
       "of {} the store holds {} in {} objects ({} of it evictable) and {} in leases",
-      FormatBytes(detail[3]), FormatBytes(detail[0]), detail[6], FormatBytes(detail[1]),
+      FormatBytes(detail[3]), FormatBytes(detail[0]), static_cast<uint32_t>(detail[6]),
+      FormatBytes(detail[1]),
       FormatBytes(detail[2]));
   if (detail[5] > 0) {
     text += fmt::format("; most of it, {}, was made by process {}", FormatBytes(detail[5]),
-                        detail[4]);
+                        static_cast<uint32_t>(detail[4]));
+  }
+  if (const uint64_t pinned_bytes = (detail[6] >> 32) * kPinnedUnitBytes; pinned_bytes > 0) {
+    text += fmt::format("; process {} pins {} of it", detail[4] >> 32,
+                        FormatBytes(pinned_bytes));
   }
   if (const auto trouble = static_cast<SpillTrouble>(answer.count);
       trouble != SpillTrouble::kNone) {
@@ -72,6 +77,11 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
       return absl::ResourceExhaustedError(fmt::format(
           "object {} is on disk, and there is no room to bring it back: {}. Delete objects, let "
           "views go, or give the disk room", id.ToHex(), WhoHolds(answer)));
+    case AnswerCode::kOverQuota:
+      return absl::ResourceExhaustedError(fmt::format(
+          "this client holds {} in objects and leases, and {} more are beyond its quota of {}: "
+          "delete objects, or have the daemon started with a higher --client-quota",
+          FormatBytes(answer.detail[1]), FormatBytes(bytes), FormatBytes(answer.detail[0])));
     case AnswerCode::kSpillLost: {
       const auto trouble = static_cast<SpillTrouble>(answer.detail[0]);
       const std::string text = fmt::format(

@@ -60,6 +60,8 @@ class CoreHost {
   // Copies bytes within the arena, between ranges that do not overlap. At most
   // kCopiedBytesPerTurn in a turn.
   virtual void CopyBlock(uint64_t from, uint64_t to, uint64_t bytes) = 0;
+  // This session pins more than its quota while others wait. It is ended if it goes on.
+  virtual void PinQuotaExceeded(SessionRow, uint64_t /*pinned_bytes*/) {}
   // This session broke the protocol; tell it why. Its process stays a pin holder until
   // CloseSession.
   virtual void SessionBroken(SessionRow row, const std::string& why) = 0;
@@ -72,6 +74,10 @@ struct CoreLimits {
   // Threads of one client that wait for room: each asks for one block at a time.
   uint32_t max_room_waits_per_session = 4096;
   uint64_t max_event_backlog = 65536;
+  // Of one session; 0: no quota. What it made and has leased, and what it pins.
+  uint64_t client_quota_bytes = 0;
+  uint64_t pin_quota_bytes = 0;
+  int64_t pin_quota_grace_ms = 2000;
 };
 
 // A session as the keeper kept it while there was no daemon.
@@ -147,6 +153,13 @@ class Core {
   void CloseSession(SessionRow row);
   // Ends a session for what its client did outside its ring, as for a wrong record.
   void EndSession(SessionRow row, const std::string& why) { Break(row, why); }
+  // The host calls it now and then, with a clock that starts anywhere but 0: a session that pins
+  // beyond its quota while somebody waits for room is named (PinQuotaExceeded), and ended when
+  // it still does after the grace. Its pins stand until its process ends.
+  void EnforcePinQuota(int64_t now_ms);
+  bool somebody_waits_for_room() const {
+    return room_waiters_.size() > forgotten_room_waiters_;
+  }
   // Whether an open session of this number belongs to process `pid`.
   bool IsSessionOf(uint64_t number, int32_t pid) const;
   // Deletes what these sessions sealed: of those that have ended now, of the others when they
@@ -200,6 +213,13 @@ class Core {
     uint32_t slot;
     uint64_t generation;
     uint32_t epoch;  // last use known
+  };
+  // Who pins most, as of some turns ago.
+  struct TopPinner {
+    bool is_known = false;
+    int32_t pid = 0;
+    uint64_t bytes = 0;
+    uint64_t turn = 0;
   };
   struct SpillJob {
     uint32_t slot;
@@ -277,9 +297,16 @@ class Core {
   void ServeRoomWaiters();
   bool IsForgotten(const RoomWaiter& waiter) const;
   void ForgetRoomWaiter();
-  Completion RoomRefusal(AnswerCode code) const;
+  Completion RoomRefusal(AnswerCode code);
   void RefuseRoom(SessionRow row, uint32_t request, AnswerCode code);
+  void RefuseQuota(SessionRow row, uint32_t request);
   bool MayEverFit(uint64_t block_bytes) const;
+
+  // core_quota.cc
+  uint64_t HeldBytes(SessionRow row) const;
+  bool IsWithinQuota(SessionRow row, uint64_t block_bytes) const;
+  uint64_t PinnedBytes(SessionRow row) const;
+  void FindTopPinner();
 
   // core_compact.cc: moving objects, so that a long enough extent appears.
   bool MayCompact(uint64_t block_bytes) const;
@@ -407,6 +434,7 @@ class Core {
   bool spill_stopped_ = false;
   SpillTrouble spill_trouble_ = SpillTrouble::kNone;  // of the last write
 
+  TopPinner top_pinner_;
   uint32_t subscribers_ = 0;
   bool room_changed_ = false;
   bool sealed_evictable_ = false;

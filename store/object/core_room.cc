@@ -45,6 +45,10 @@ bool Core::HandleLease(SessionRow row, const Submission& record) {
     Answer(row, record.request, AnswerCode::kTooLarge, allocator_.total_bytes());
     return true;
   }
+  if (!IsWithinQuota(row, block_bytes)) {
+    RefuseQuota(row, record.request);
+    return true;
+  }
   if (GrantMany(row, record.request, block_bytes, std::max(ahead, 1u)) > 0) return true;
   WaitForRoom(row, record);
   return true;
@@ -78,7 +82,10 @@ uint32_t Core::LeasesAhead(SessionRow row, uint64_t block_bytes) const {
   const uint64_t free = allocator_.free_bytes();
   const uint64_t held = sessions_[row]->leased_bytes;
   if (free < total / 8 || FreeSlots() < index_.capacity() / 8) return 0;
-  const uint64_t share = total / 16 / open_rows_.size();
+  const uint64_t quota = limits_.client_quota_bytes;
+  if (quota != 0 && HeldBytes(row) + block_bytes > quota / 4 * 3) return 0;
+  const uint64_t share =
+      std::min(total / 16 / open_rows_.size(), quota == 0 ? total : quota / 16);
   const uint64_t slot_share = FreeSlots() / 8 / open_rows_.size();
   if (held < share && (share - held) / block_bytes > 0) {
     return static_cast<uint32_t>(
@@ -106,6 +113,10 @@ bool Core::HandleReserve(SessionRow row, const Submission& record) {
   }
   if (!MayEverFit(block_bytes)) {
     Answer(row, record.request, AnswerCode::kTooLarge, allocator_.total_bytes());
+    return true;
+  }
+  if (!IsWithinQuota(row, block_bytes)) {
+    RefuseQuota(row, record.request);
     return true;
   }
   if (const auto slot = TakeLeaseInTurn(row, block_bytes)) {
@@ -428,8 +439,19 @@ void Core::RefuseRoom(SessionRow row, uint32_t request, AnswerCode code) {
   Complete(row, refusal);
 }
 
+void Core::RefuseQuota(SessionRow row, uint32_t request) {
+  Completion answer{};
+  answer.op = CompletionOp::kAnswer;
+  answer.code = AnswerCode::kOverQuota;
+  answer.request = request;
+  answer.detail[0] = limits_.client_quota_bytes;
+  answer.detail[1] = HeldBytes(row);
+  Complete(row, answer);
+}
+
 // Says who holds the memory.
-Completion Core::RoomRefusal(AnswerCode code) const {
+Completion Core::RoomRefusal(AnswerCode code) {
+  FindTopPinner();
   const auto top = std::max_element(
       makers_.begin(), makers_.end(),
       [](const Maker& a, const Maker& b) { return a.bytes < b.bytes; });
@@ -442,8 +464,9 @@ Completion Core::RoomRefusal(AnswerCode code) const {
   answer.detail[2] = stats_.leased_bytes;
   answer.detail[3] = allocator_.total_bytes();
   answer.detail[4] = top == makers_.end() ? 0 : static_cast<uint32_t>(top->pid);
+  answer.detail[4] |= uint64_t{static_cast<uint32_t>(top_pinner_.pid)} << 32;
   answer.detail[5] = top == makers_.end() ? 0 : top->bytes;
-  answer.detail[6] = stats_.objects;
+  answer.detail[6] = stats_.objects | (top_pinner_.bytes / kPinnedUnitBytes) << 32;
   return answer;
 }
 

@@ -53,6 +53,7 @@ struct CoreSession {
   SlotList leases;
   SlotList bound_objects;
   uint64_t leased_bytes = 0;
+  int64_t over_pin_quota_since_ms = 0;  // 0: it is not
   uint32_t room_waits = 0;
   uint32_t subscriptions = 0;
 

@@ -112,6 +112,9 @@ enum class CompletionOp : uint8_t {
   kSealRefused = 6, // id of an object that was not published, code says why
 };
 
+// What kFull counts pinned bytes in: 2^32 of them are more than the largest arena.
+inline constexpr uint64_t kPinnedUnitBytes = 4096;
+
 // Why a request was refused. On the wire in one byte: never renumber.
 enum class AnswerCode : uint8_t {
   kOk = 0,
@@ -120,9 +123,10 @@ enum class AnswerCode : uint8_t {
   kEvicted = 3,        // was here, dropped to make room
   kMakerDied = 4,      // its maker's session ended before the seal
   kAlreadyExists = 5,
-  kFull = 6,           // detail: bytes of objects, evictable, leased, of the store; top
-                       // holder's pid, its bytes; number of objects. `count`: SpillTrouble
-                       // of the last write to disk
+  kFull = 6,           // detail: bytes of objects, evictable, leased, of the store; pid of
+                       // who made most, its bytes; number of objects. In the upper halves
+                       // of the fifth and the last: pid of who pins most, and how many pages
+                       // of 4 KiB. `count`: SpillTrouble of the last write to disk
   kTooLarge = 7,       // detail[0]: the largest object this store takes
   kNoSlots = 8,        // detail as kFull
   kCancelled = 9,
@@ -131,6 +135,7 @@ enum class AnswerCode : uint8_t {
   kSpillLost = 12,     // on disk, and not to be read back: detail: SpillTrouble, number of the
                        // file, errno
   kNoRoomToRestore = 13,  // on disk, and neither memory nor disk has room: detail as kFull
+  kOverQuota = 14,     // detail: the client's quota, what it holds
 };
 
 // Why an object could not be written to disk or read back. On the wire in one byte.

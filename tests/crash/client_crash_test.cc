@@ -82,14 +82,35 @@ int RunVictim(const std::string& dir, const std::string& log_path, uint64_t seed
   }
 }
 
-// Reads objects of another process's making: an answer with a hold, taken over.
-int RunReader(const std::string& dir) {
+ObjectId Soon(uint64_t i) { return ObjectId::FromName(fmt::format("soon {}", i)); }
+
+// Waits for objects of another process's making: an answer with a hold, taken over. Which one
+// comes next stands in the log.
+int RunReader(const std::string& dir, const std::string& log_path) {
+  VictimLog* const log = MapLog(log_path);
   Client client = Must(Client::Connect({.dir = dir}));
-  for (uint64_t i = 0;; ++i) {
-    const ObjectId id = ObjectId::FromName(fmt::format("soon {}", i % 1000));
-    const auto view = client.Get(id, absl::Milliseconds(5));
-    if (view.ok() && !HasPattern(view->data(), i % 1000)) GiveUp("other bytes");
+  for (;;) {
+    const uint32_t i = log->count.load();
+    const auto view = client.Get(Soon(i), absl::Milliseconds(500));
+    if (view.ok() && !HasPattern(view->data(), i)) GiveUp("other bytes");
   }
+}
+
+// Makes them, each when it is waited for, until the reader is killed.
+void FeedReader(const TestDaemon& daemon, Client& client, const Arming& arming,
+                uint32_t fired, VictimLog& log) {
+  static uint32_t next = 0;  // no name twice: one that was deleted is not waited for
+  for (int made = 0; arming.fired() == fired && made < 1000; ++made) {
+    log.count.store(++next);
+    const bool is_waited_for = Eventually([&] {
+      return arming.fired() != fired || daemon.Status().Counter("get_waiters") > 0;
+    });
+    if (!is_waited_for) return;
+    PutPattern(client, next, 500, {.id = Soon(next)});
+    Must(client.Delete(Soon(next)));
+    Must(client.Sync());
+  }
+  log.count.store(0);
 }
 
 pid_t Spawn(const std::vector<std::string>& arguments, const std::string& crash_file) {
@@ -126,18 +147,12 @@ TEST_P(ClientKilledAt, LosesAndLeaksNothingAndDisturbsNobody) {
       const uint32_t fired = arming.fired();
       const pid_t victim =
           of_reader
-              ? Spawn({"crash_test", "--reader", daemon.dir()}, arming.path())
+              ? Spawn({"crash_test", "--reader", daemon.dir(), log_path}, arming.path())
               : Spawn({"crash_test", "--victim", daemon.dir(), log_path,
                        std::to_string(round + 1)}, arming.path());
       ASSERT_TRUE(of_reader || Eventually([&] { return log->count.load() > 3; }));
       arming.Arm(GetParam(), static_cast<int>(1 + random() % 40));
-      for (uint64_t i = 0; of_reader && arming.fired() == fired && i < 5000; ++i) {
-        const ObjectId id = ObjectId::FromName(fmt::format("soon {}", i % 1000));
-        PutPattern(client, i % 1000, 500, {.id = id});
-        usleep(200);
-        Must(client.Delete(id));
-        Must(client.Sync());
-      }
+      if (of_reader) FeedReader(daemon, client, arming, fired, *log);
       ASSERT_TRUE(arming.WaitFired(fired, absl::Seconds(60)))
           << "nobody passes " << NameOf(GetParam());
       EXPECT_EQ(WaitForChild(victim), 128 + SIGKILL);
@@ -189,7 +204,7 @@ int main(int argc, char** argv) {
   if (argc == 5 && std::string(argv[1]) == "--victim") {
     return RunVictim(argv[2], argv[3], std::stoull(argv[4]));
   }
-  if (argc == 3 && std::string(argv[1]) == "--reader") return RunReader(argv[2]);
+  if (argc == 4 && std::string(argv[1]) == "--reader") return RunReader(argv[2], argv[3]);
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

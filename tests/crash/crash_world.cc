@@ -147,9 +147,6 @@ void BusyClient::Check(const ObjectId& id, const Made& made) {
                            absl::IsDeadlineExceeded(view.status()))) {
       return;
     }
-    const std::string first = WhatTheDaemonSays();
-    const auto again = client_.Get(id, absl::Seconds(2));
-    if (getenv("DBGSLEEP")) { fmt::print(stderr, "HANG {} {}\n{}again {}\n{}", getpid(), id.ToHex(), first, again.status().ToString(), WhatTheDaemonSays()); sleep(100000); }
     GiveUp(fmt::format("object {} of {} bytes: {}\n{}", id.ToHex(), made.size,
                        view.status().ToString(), WhatTheDaemonSays()));
   }

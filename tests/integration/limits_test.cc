@@ -135,6 +135,64 @@ TEST(Limits, AGuestHasAQuarterOfTheSessions) {
   EXPECT_TRUE(owner.Put("works").ok());
 }
 
+TEST(Limits, AClientBeyondItsQuotaIsRefusedAndNobodyElse) {
+  const TestDaemon daemon({"--memory", "64MiB", "--client-quota", "8MiB"});
+  daemon.WaitPopulated();
+  Client greedy = daemon.Connect();
+  Client other = daemon.Connect();
+  std::vector<ObjectId> ids;
+  absl::Status refusal;
+  for (uint64_t i = 0; i < 100 && refusal.ok(); ++i) {
+    const auto put = greedy.Put(Pattern(i, 1 << 20));
+    refusal = put.status();
+    if (put.ok()) ids.push_back(*put);
+  }
+  EXPECT_TRUE(Says(refusal, StatusCode::kResourceExhausted, "--client-quota"));
+  EXPECT_GE(ids.size(), 5u);
+  EXPECT_LE(ids.size(), 8u);
+  EXPECT_TRUE(Says(greedy.Create(1 << 20, {.id = ObjectId::FromName("mine")}),
+                   StatusCode::kResourceExhausted, "quota of 8.00 MiB"));
+  EXPECT_TRUE(other.Put(Pattern(1, 4 << 20)).ok());
+  Must(greedy.Delete(ids.back()));
+  Must(greedy.Sync());
+  EXPECT_TRUE(greedy.Put(Pattern(1, 1 << 19)).ok());
+}
+
+TEST(Limits, WhoPinsBeyondItsQuotaWhileOthersWaitIsNamedThenRevoked) {
+  const TestDaemon daemon({"--memory", "16MiB", "--pin-quota", "4MiB"});
+  daemon.WaitPopulated();
+  Client other = daemon.Connect();
+  Channel pinned, go_on;
+  const pid_t holder = StartChild([&] {
+    Client client = daemon.Connect();
+    std::vector<ObjectView> views;
+    for (uint64_t i = 0; i < 12; ++i) {
+      auto builder = client.Create(1 << 20, {.evictable = true});
+      PENSTOCK_CHILD_EXPECT(builder.ok());
+      FillPattern(builder->data(), i);
+      views.push_back(Must(builder->SealToView()));
+    }
+    pinned.Signal();
+    go_on.Wait();
+    // Revoked: what it has stays readable.
+    for (uint64_t i = 0; i < 12; ++i) PENSTOCK_CHILD_EXPECT(HasPattern(views[i].data(), i));
+    return 0;
+  });
+  pinned.Wait();
+  // Nobody waits: it may pin what it likes.
+  absl::SleepFor(absl::Seconds(1));
+  EXPECT_FALSE(Contains(daemon.Output(), "its quota is"));
+  const auto refused = other.Create(8 << 20, {.deadline = absl::Seconds(4)});
+  EXPECT_TRUE(Says(refused, StatusCode::kResourceExhausted, fmt::format("process {} pins", holder)));
+  EXPECT_TRUE(Contains(daemon.Output(), fmt::format("process {} ", holder))) << daemon.Output();
+  EXPECT_TRUE(Contains(daemon.Output(), "its quota is 4.00 MiB")) << daemon.Output();
+  EXPECT_TRUE(Contains(daemon.Output(), "beyond its quota")) << daemon.Output();
+  EXPECT_EQ(daemon.Status().Counter("broken_sessions"), 1u);
+  go_on.Signal();
+  EXPECT_EQ(WaitForChild(holder), 0);
+  EXPECT_TRUE(other.Create(8 << 20, {.deadline = absl::Seconds(10)}).ok());
+}
+
 TEST(Limits, ASessionThatSendsNonsenseOverItsSocketIsEnded) {
   const TestDaemon daemon;
   Client bystander = daemon.Connect();

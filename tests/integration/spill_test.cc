@@ -142,7 +142,8 @@ TEST(Spill, APinnedSetBeyondTheMemoryIsRefusedAndNamesTheHolder) {
     refusal = builder.status();
     if (builder.ok()) pinned.push_back(Must(builder->SealToView()));
   }
-  EXPECT_TRUE(Says(refusal, StatusCode::kResourceExhausted, fmt::format("process {}", getpid())));
+  EXPECT_TRUE(Says(refusal, StatusCode::kResourceExhausted,
+                   fmt::format("process {} pins ", getpid())));
   EXPECT_LT(absl::Now() - began, absl::Seconds(20));
   pinned.clear();
   EXPECT_TRUE(client.Put(Pattern(1, 1 << 20), {.deadline = kPatience}).ok());

@@ -54,6 +54,15 @@ absl::Status SetNumber(const std::string& name, const std::string& text, uint64_
   return absl::OkStatus();
 }
 
+absl::Status SetBytes(const std::string& name, const std::string& text, uint64_t& target) {
+  const auto bytes = ParseBytes(text);
+  if (!bytes.ok()) {
+    return absl::InvalidArgumentError(name + ": " + std::string(bytes.status().message()));
+  }
+  target = *bytes;
+  return absl::OkStatus();
+}
+
 absl::Status Apply(const std::string& name, const std::string& text, DaemonOptions& options) {
   if (name == "dir") {
     if (text.empty()) return absl::InvalidArgumentError("dir is empty, it takes a path");
@@ -100,14 +109,9 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
     options.spill_dir = text;
     return absl::OkStatus();
   }
-  if (name == "spill-limit") {
-    const auto bytes = ParseBytes(text);
-    if (!bytes.ok()) {
-      return absl::InvalidArgumentError("spill-limit: " + std::string(bytes.status().message()));
-    }
-    options.spill_limit_bytes = *bytes;
-    return absl::OkStatus();
-  }
+  if (name == "spill-limit") return SetBytes(name, text, options.spill_limit_bytes);
+  if (name == "client-quota") return SetBytes(name, text, options.client_quota_bytes);
+  if (name == "pin-quota") return SetBytes(name, text, options.pin_quota_bytes);
   if (name == "spill-io") {
     const auto found = kSpillIoNames.find(text);
     if (found == kSpillIoNames.end()) {
@@ -127,8 +131,8 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
   }
   return absl::InvalidArgumentError(
       fmt::format("'{}' is no option: those known are dir, memory, objects, huge-pages, "
-                  "log-level, max-sessions, max-sessions-per-user, allow, spill-dir, spill-limit, "
-                  "spill-io, cpus, max-workers, owner-pid", name));
+                  "log-level, max-sessions, max-sessions-per-user, client-quota, pin-quota, allow, "
+                  "spill-dir, spill-limit, spill-io, cpus, max-workers, owner-pid", name));
 }
 
 absl::Status ApplyFile(const std::string& path, RawOptions& raw) {
@@ -193,6 +197,11 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   app.add_option("--max-sessions", flags["max-sessions"], "most clients, 1 to 65536 (4096)");
   app.add_option("--max-sessions-per-user", flags["max-sessions-per-user"],
                  "most clients of one user, 1 to 65536 (a quarter of all for a guest)");
+  app.add_option("--client-quota", flags["client-quota"],
+                 "most bytes of objects in memory and leases of one client (as many as fit)");
+  app.add_option("--pin-quota", flags["pin-quota"],
+                 "most bytes that one client may pin while others wait for room: it is named, "
+                 "and ended after 2 s (as many as fit)");
   std::vector<std::string> allow;
   app.add_option("--allow", allow,
                  "another user or group that may come in: uid:1001, uid:alice or gid:100, to "

@@ -27,6 +27,8 @@ struct DaemonOptions {
   std::string log_level = "info";   // trace, debug, info, warn, error, off
   uint32_t max_sessions = 4096;
   uint32_t max_sessions_per_user = 0;  // 0: a quarter of them for a guest, all for the owner
+  uint64_t client_quota_bytes = 0;     // of objects and leases of one client; 0: none
+  uint64_t pin_quota_bytes = 0;        // of what one client pins while others wait; 0: none
   AllowList allow;                  // users beside the store's own
   std::string spill_dir;            // where objects go when memory is full; empty: nowhere
   uint64_t spill_limit_bytes = 0;   // most bytes there; 0: as far as the disk goes

@@ -26,6 +26,7 @@ constexpr uint32_t kMostSpinRounds = 1536;
 // may take a millisecond, and one that only spinning finds counts as well.
 constexpr int64_t kBetweenPolls_ns = 2'000'000;
 constexpr int kSpillRetry_ms = 500;
+constexpr int kBetweenQuotaLooks_ms = 250;
 constexpr uint32_t kWarningsPerSecond = 10;
 
 // Never the same twice, also across hosts: random, and never 0, which names use.
@@ -136,8 +137,7 @@ void Server::Run() {
     }
     if (const int64_t now_ns = CoarseNowNs(); now_ns - polled_ns >= kBetweenPolls_ns) {
       reactor_->Poll(0);
-      node_->Decide();
-      CloseSilent(now_ns);
+      DoNowAndThen(now_ns);
       polled_ns = now_ns;
     }
     if (!worked) SleepUntilNeeded();
@@ -158,15 +158,25 @@ void Server::SleepUntilNeeded() {
   if (core_->PreparePark()) {
     reactor_->Poll(MostSleepMs());
     core_->RetrySpill();
-    node_->Decide();
-    CloseSilent(CoarseNowNs());
+    DoNowAndThen(CoarseNowNs());
     core_->Unpark();
   }
+}
+
+void Server::DoNowAndThen(int64_t now_ns) {
+  node_->Decide();
+  CloseSilent(now_ns);
+  if (now_ns - quotas_looked_at_ns_ < kBetweenQuotaLooks_ms * 1'000'000) return;
+  quotas_looked_at_ns_ = now_ns;
+  core_->EnforcePinQuota(now_ns / 1'000'000);
 }
 
 // A disk that was full is tried again now and then, and who says nothing is not waited for.
 int Server::MostSleepMs() const {
   int most_ms = core_->spill_stopped() ? kSpillRetry_ms : -1;
+  if (options_.pin_quota_bytes > 0 && core_->somebody_waits_for_room()) {
+    most_ms = kBetweenQuotaLooks_ms;
+  }
   if (!antechamber_.empty()) {
     const int64_t left_ns =
         antechamber_.silent_since_ns() + kMostSilence_ns - CoarseNowNs();
@@ -198,6 +208,13 @@ void Server::SessionBroken(SessionRow row, const std::string& why) {
           "the daemon ended this session because " + why + ". Connect again; if it was not "
           "a stray write into Penstock's memory, it is a bug worth reporting")));
   broken_sockets_.push_back(connection.socket.get());
+}
+
+void Server::PinQuotaExceeded(SessionRow row, uint64_t pinned_bytes) {
+  const Connection& connection = *by_row_[row];
+  Warn(fmt::format("process {} (user {}) pins {} while others wait for room, its quota is {}: "
+                   "its session will be ended if it goes on", connection.pid, connection.uid,
+                   FormatBytes(pinned_bytes), FormatBytes(options_.pin_quota_bytes)));
 }
 
 void Server::OnPopulated() {

@@ -73,6 +73,7 @@ class Server : public CoreHost, public NodeStore {
   void AskForLeases(SessionRow row) override;
   void CopyBlock(uint64_t from, uint64_t to, uint64_t bytes) override;
   void SessionBroken(SessionRow row, const std::string& why) override;
+  void PinQuotaExceeded(SessionRow row, uint64_t pinned_bytes) override;
 
   // NodeStore
   bool IsSessionOf(uint64_t session, int32_t pid) const override {
@@ -110,6 +111,7 @@ class Server : public CoreHost, public NodeStore {
   void RefusePacket(Connection& connection, const absl::Status& why);
   void Warn(const std::string& line);
   void CloseSilent(int64_t now_ns);
+  void DoNowAndThen(int64_t now_ns);
   int MostSleepMs() const;
   void HangUp(UniqueFd socket);
   void Close(int socket_fd);
@@ -135,6 +137,7 @@ class Server : public CoreHost, public NodeStore {
   UniqueFd populated_doorbell_;
   bool population_finished_ = false;
   bool stopping_ = false;
+  int64_t quotas_looked_at_ns_ = 0;
   SpinBudget spin_;
   absl::flat_hash_map<int, std::unique_ptr<Connection>> connections_;  // by socket
   std::vector<Connection*> by_row_;

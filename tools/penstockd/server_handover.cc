@@ -92,6 +92,8 @@ absl::StatusOr<std::string> Server::PrepareCore(UniqueFd slot_infos, UniqueFd co
                                                       Access::kReadWrite, OnFork::kDrop));
   CoreLimits limits;
   limits.max_sessions = options_.max_sessions;
+  limits.client_quota_bytes = options_.client_quota_bytes;
+  limits.pin_quota_bytes = options_.pin_quota_bytes;
   core_ = std::make_unique<Core>(
       memory_.index, memory_.lease_table, limits, this,
       SlotInfoTable(reinterpret_cast<SlotInfo*>(slot_infos_.data())));

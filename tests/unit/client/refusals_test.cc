@@ -19,6 +19,8 @@ Completion AnswerOf(AnswerCode code) {
   answer.detail[4] = 4242;      // the top holder
   answer.detail[5] = 5 << 19;
   answer.detail[6] = 17;        // objects
+  answer.detail[4] |= uint64_t{77} << 32;
+  answer.detail[6] |= uint64_t{1024} << 32;
   return answer;
 }
 
@@ -49,6 +51,9 @@ TEST(Refusals, EachNamesWhatWasWrongAndANextStep) {
       {AnswerCode::kSpillLost, absl::StatusCode::kDataLoss, hex.c_str(), "make the object again"},
       {AnswerCode::kNoRoomToRestore, absl::StatusCode::kResourceExhausted, hex.c_str(),
        "give the disk room"},
+      {AnswerCode::kOverQuota, absl::StatusCode::kResourceExhausted, "quota of", "--client-quota"},
+      {AnswerCode::kFull, absl::StatusCode::kResourceExhausted, "process 77 pins 4.00 MiB",
+       "let views go"},
   };
   for (const Expected& refusal : expected) {
     const absl::Status status = StatusOfAnswer(AnswerOf(refusal.code), id, 4096);
@@ -72,13 +77,14 @@ TEST(Refusals, StoreFullOfLeasesNamesNoMaker) {
   Completion answer = AnswerOf(AnswerCode::kFull);
   answer.detail[4] = 0;
   answer.detail[5] = 0;
+  answer.detail[6] = 17;  // and nothing is pinned
   const std::string text = StatusOfAnswer(answer, ObjectId{}, 64).ToString();
   EXPECT_EQ(text.find("process"), std::string::npos) << text;
 }
 
 TEST(Refusals, OkIsNoRefusalAndUnknownCodesAreNamed) {
   EXPECT_TRUE(StatusOfAnswer(AnswerOf(AnswerCode::kOk), ObjectId{}, 0).ok());
-  for (int code = 14; code < 256; ++code) {
+  for (int code = 15; code < 256; ++code) {
     const absl::Status status =
         StatusOfAnswer(AnswerOf(static_cast<AnswerCode>(code)), ObjectId{}, 0);
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal);

@@ -94,9 +94,9 @@ TEST(CoreRoom, RefusalAfterTheDeadlineNamesTheTopHolder) {
   EXPECT_EQ(answer->detail[1], 4 * kKiB);           // of it evictable
   EXPECT_EQ(answer->detail[2], lease.block_bytes);  // in leases
   EXPECT_EQ(answer->detail[3], kArena);
-  EXPECT_EQ(answer->detail[4], 2222u);
+  EXPECT_EQ(static_cast<uint32_t>(answer->detail[4]), 2222u);
   EXPECT_EQ(answer->detail[5], 40 * kKiB);
-  EXPECT_EQ(answer->detail[6], 2u);                 // objects
+  EXPECT_EQ(static_cast<uint32_t>(answer->detail[6]), 2u);                 // objects
   EXPECT_EQ(store.core().Stats().refused_full, 1u);
 }
 

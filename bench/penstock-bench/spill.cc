@@ -95,7 +95,8 @@ class SpillRun {
         PrivateDaemon::Start({.memory_bytes = plan.memory_bytes, .spill_dir = dir}));
     PENSTOCK_ASSIGN_OR_RETURN(Client client, daemon->Connect());
     PENSTOCK_ASSIGN_OR_RETURN(
-        CopyArea pattern, CopyArea::Create("spill-pattern", plan.largest() + kPlaces * kPlaceBytes));
+        CopyArea pattern,
+        CopyArea::Create("spill-pattern", plan.largest() + kPlaces * kPlaceBytes));
     FillPattern(pattern.data(), pattern.bytes(), 2);
     return std::unique_ptr<SpillRun>(new SpillRun(plan, std::move(daemon), std::move(client),
                                                   std::move(pattern), verification));

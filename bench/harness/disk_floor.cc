@@ -22,6 +22,8 @@ namespace penstock::bench {
 namespace {
 
 constexpr int kTrials = 3;
+constexpr uint64_t kMostTrialBytes = 256 * kMiB;
+constexpr uint64_t kDdBlockBytes = 4 * kMiB;
 
 // Moves the whole file, `depth` blocks in flight. Where io_uring is refused there is no
 // floor, and no figure.
@@ -77,28 +79,28 @@ absl::StatusOr<std::unique_ptr<DiskFloor>> DiskFloor::Create(const std::string& 
 
 DiskFloor::~DiskFloor() { unlink(path_.c_str()); }
 
-absl::StatusOr<double> DiskFloor::WriteOnce(const Way& way) {
+absl::StatusOr<double> DiskFloor::WriteOnce(const Way& way, uint64_t bytes) {
   unlink(path_.c_str());
   ++stamp_;
   std::memcpy(from_.data(), &stamp_, sizeof(stamp_));
   const int64_t start_ns = NowNs();
   const UniqueFd fd(open(path_.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600));
   if (!fd.valid()) return ErrnoStatus(errno, "making " + path_, "Give --dir a disk");
-  if (way.reserve && fallocate(fd.get(), 0, 0, static_cast<off_t>(bytes_)) != 0) {
+  if (way.reserve && fallocate(fd.get(), 0, 0, static_cast<off_t>(bytes)) != 0) {
     return ErrnoStatus(errno, "reserving space for " + path_);
   }
   PENSTOCK_RETURN_IF_ERROR(
-      Move(fd.get(), /*is_write=*/true, from_.data(), bytes_, way.block_bytes, way.depth));
-  return static_cast<double>(bytes_) / static_cast<double>(NowNs() - start_ns);
+      Move(fd.get(), /*is_write=*/true, from_.data(), bytes, way.block_bytes, way.depth));
+  return static_cast<double>(bytes) / static_cast<double>(NowNs() - start_ns);
 }
 
-absl::StatusOr<double> DiskFloor::ReadOnce(const Way& way) {
+absl::StatusOr<double> DiskFloor::ReadOnce(const Way& way, uint64_t bytes) {
   const int64_t start_ns = NowNs();
   const UniqueFd fd(open(path_.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
   if (!fd.valid()) return ErrnoStatus(errno, "opening " + path_);
   PENSTOCK_RETURN_IF_ERROR(
-      Move(fd.get(), /*is_write=*/false, to_.data(), bytes_, way.block_bytes, way.depth));
-  return static_cast<double>(bytes_) / static_cast<double>(NowNs() - start_ns);
+      Move(fd.get(), /*is_write=*/false, to_.data(), bytes, way.block_bytes, way.depth));
+  return static_cast<double>(bytes) / static_cast<double>(NowNs() - start_ns);
 }
 
 absl::Status DiskFloor::PickBest() {
@@ -109,11 +111,12 @@ absl::Status DiskFloor::PickBest() {
       ways.push_back({block_bytes, depth, true});
     }
   }
+  const uint64_t bytes = std::min(bytes_, kMostTrialBytes);
   std::vector<std::vector<double>> writes(ways.size()), reads(ways.size());
   for (int trial = 0; trial < kTrials; ++trial) {
     for (size_t i = 0; i < ways.size(); ++i) {
-      PENSTOCK_ASSIGN_OR_RETURN(const double write, WriteOnce(ways[i]));
-      PENSTOCK_ASSIGN_OR_RETURN(const double read, ReadOnce(ways[i]));
+      PENSTOCK_ASSIGN_OR_RETURN(const double write, WriteOnce(ways[i], bytes));
+      PENSTOCK_ASSIGN_OR_RETURN(const double read, ReadOnce(ways[i], bytes));
       writes[i].push_back(write);
       reads[i].push_back(read);
     }
@@ -131,35 +134,48 @@ absl::Status DiskFloor::PickBest() {
   return absl::OkStatus();
 }
 
-Series DiskFloor::Writes() {
+Series DiskFloor::WriteSeries(const char* name, const Way& way) {
   Series series;
-  series.name = "disk_write_gbps";
+  series.name = name;
   series.unit = "GB/s";
   series.kind = Kind::kRate;
-  series.more["way"] = write_way_.ToString();
-  series.take = [this](Sample& sample) -> absl::Status {
-    PENSTOCK_ASSIGN_OR_RETURN(const double rate, WriteOnce(write_way_));
+  series.more["way"] = way.ToString();
+  series.more["bytes"] = bytes_;
+  series.take = [this, way](Sample& sample) -> absl::Status {
+    PENSTOCK_ASSIGN_OR_RETURN(const double rate, WriteOnce(way, bytes_));
     sample.Add(rate);
     return absl::OkStatus();
   };
   return series;
 }
 
-Series DiskFloor::Reads(Verification& verification) {
+Series DiskFloor::ReadSeries(const char* name, const Way& way, Verification& verification) {
   Series series;
-  series.name = "disk_read_gbps";
+  series.name = name;
   series.unit = "GB/s";
   series.kind = Kind::kRate;
-  series.more["way"] = read_way_.ToString();
-  series.take = [this, &verification](Sample& sample) -> absl::Status {
-    PENSTOCK_ASSIGN_OR_RETURN(const double rate, ReadOnce(read_way_));
+  series.more["way"] = way.ToString();
+  series.more["bytes"] = bytes_;
+  series.take = [this, name, way, &verification](Sample& sample) -> absl::Status {
+    PENSTOCK_ASSIGN_OR_RETURN(const double rate, ReadOnce(way, bytes_));
     sample.Add(rate);
     if (std::memcmp(from_.data(), to_.data(), bytes_) != 0) {
-      verification.Fail("disk_read_gbps: the file holds other bytes");
+      verification.Fail(fmt::format("{}: the file holds other bytes", name));
     }
     return absl::OkStatus();
   };
   return series;
+}
+
+Series DiskFloor::Writes() { return WriteSeries("disk_write_gbps", write_way_); }
+Series DiskFloor::Reads(Verification& verification) {
+  return ReadSeries("disk_read_gbps", read_way_, verification);
+}
+Series DiskFloor::WritesLikeDd() {
+  return WriteSeries("disk_write_dd_gbps", {kDdBlockBytes, 1, false});
+}
+Series DiskFloor::ReadsLikeDd(Verification& verification) {
+  return ReadSeries("disk_read_dd_gbps", {kDdBlockBytes, 1, false}, verification);
 }
 
 }  // namespace penstock::bench

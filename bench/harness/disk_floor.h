@@ -2,7 +2,7 @@
 // O_DIRECT writes into a new file, and reads of it, in large blocks, several in flight.
 //
 // Block size, depth and whether the file's space is reserved first are the best of a first
-// pass, for writes and for reads.
+// pass over a part of the file, for writes and for reads.
 #ifndef PENSTOCK_BENCH_HARNESS_DISK_FLOOR_H_
 #define PENSTOCK_BENCH_HARNESS_DISK_FLOOR_H_
 
@@ -30,6 +30,10 @@ class DiskFloor {
   Series Writes();
   // disk_read_gbps: of the file written last, compared outside of the time taken.
   Series Reads(Verification& verification);
+  // disk_write_dd_gbps, disk_read_dd_gbps: the same one block after the other, as dd with
+  // bs=4M and oflag=direct or iflag=direct.
+  Series WritesLikeDd();
+  Series ReadsLikeDd(Verification& verification);
 
  private:
   struct Way {
@@ -41,8 +45,10 @@ class DiskFloor {
 
   DiskFloor(std::string path, uint64_t bytes) : path_(std::move(path)), bytes_(bytes) {}
   absl::Status PickBest();
-  absl::StatusOr<double> WriteOnce(const Way& way);
-  absl::StatusOr<double> ReadOnce(const Way& way);
+  absl::StatusOr<double> WriteOnce(const Way& way, uint64_t bytes);
+  absl::StatusOr<double> ReadOnce(const Way& way, uint64_t bytes);
+  Series WriteSeries(const char* name, const Way& way);
+  Series ReadSeries(const char* name, const Way& way, Verification& verification);
 
   std::string path_;
   uint64_t bytes_;

@@ -18,7 +18,8 @@ namespace penstock::bench {
 
 struct PrivateDaemonOptions {
   uint64_t memory_bytes = 0;
-  uint32_t objects = 0;  // 0: the daemon's default
+  uint32_t objects = 0;        // 0: the daemon's default
+  std::string spill_dir = {};  // empty: nothing goes to disk
 };
 
 class PrivateDaemon {

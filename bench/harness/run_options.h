@@ -16,8 +16,11 @@ struct RunOptions {
   double seconds = 180;
   // ps: the table over shards and workers instead of the rows.
   bool table = false;
-  // spill: where to make the files; empty for /var/tmp.
+  // spill: where to make the files, empty for /var/tmp; the arena's size, a quarter of what
+  // is put; sizes of objects, which take turns.
   std::string dir = {};
+  std::string spill_memory = "512MiB";
+  std::vector<std::string> object_bytes = {"4MiB", "32MiB"};
   // churn: the arena's size, how much is created in it, which part of it is pinned.
   std::string memory = "8GiB";
   uint64_t creates = 10'000'000;

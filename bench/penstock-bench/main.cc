@@ -33,7 +33,7 @@ constexpr Entry kEntries[] = {
      penstock::bench::RunPut},
     {"handoff", "from a producer to a consumer that waits, against a bare relay",
      penstock::bench::RunHandoff},
-    {"spill", "objects to disk and back, against plain writes and reads of a file",
+    {"spill", "four times the memory to disk and back, against plain writes and reads",
      penstock::bench::RunSpill},
     {"task", "tasks that do nothing: one at a time, by the million, and the first of all",
      penstock::bench::RunTask},
@@ -100,8 +100,14 @@ int main(int argc, char** argv) {
   app.get_subcommand("ps")->add_flag(
       "--table", options.table,
       "1, 2, 4 and 8 shards by 1, 2, 4 and 8 workers instead of the rows");
-  app.get_subcommand("spill")->add_option(
-      "--dir", options.dir, "where to make the files: a directory on the disk (/var/tmp)");
+  CLI::App* spill = app.get_subcommand("spill");
+  spill->add_option("--dir", options.dir,
+                    "where to make the files: a directory on the disk (/var/tmp)");
+  spill->add_option("--memory", options.spill_memory,
+                    "size of the arena; four times as much is put (512MiB)");
+  spill->add_option("--object-bytes", options.object_bytes,
+                    "sizes of the objects, which take turns (4MiB,32MiB)")
+      ->delimiter(',');
   CLI::App* churn = app.get_subcommand("churn");
   churn->add_option("--memory", options.memory, "size of the arena (8GiB)");
   churn->add_option("--creates", options.creates, "objects to create (10000000)");

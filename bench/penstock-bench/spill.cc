@@ -1,18 +1,20 @@
-// penstock-bench spill: objects to disk and back, against plain writes and reads of one file
-// of the same size in the same directory.
+// penstock-bench spill: four times a daemon's memory in objects, put by a client, got back and
+// compared, against plain writes and reads of one file in the same directory.
 //
-// Drives the spill module itself. Objects lie at multiples of 64 bytes, as in the arena,
-// and in the _aligned_ rows of 4096, which saves a copy.
-#include <poll.h>
-#include <sys/eventfd.h>
+// A pass of spilling begins with the put that makes the daemon write and ends when nothing is
+// left to be written. A pass of restoring gets every object in the order of the puts, several
+// with one call or one with each; its time is that of the calls, its bytes are those that the
+// daemon read back. What is still in memory adds to neither.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -21,18 +23,22 @@
 #include "bench/harness/copy_area.h"
 #include "bench/harness/disk_floor.h"
 #include "bench/harness/paired_runner.h"
+#include "bench/harness/private_daemon.h"
 #include "bench/penstock-bench/subcommands.h"
 #include "store/base/errors.h"
-#include "store/base/unique_fd.h"
 #include "store/base/units.h"
-#include "store/spill/spill_store.h"
 
 namespace penstock::bench {
 namespace {
 
-constexpr uint64_t kObjectBytes = 16 * kMiB;
-constexpr uint64_t kObjects = 16;
-constexpr uint64_t kIncarnation = 0x5b11;
+constexpr uint64_t kTimesTheMemory = 4;
+constexpr uint64_t kQuickMemoryBytes = 64 * kMiB;
+// The daemon keeps an eighth of its memory at hand, and writes when less is free.
+constexpr uint64_t kUnwrittenEighths = 7;
+// Each object is a piece of one pattern that begins elsewhere.
+constexpr uint64_t kPlaces = 1 << 16;
+constexpr uint64_t kPlaceBytes = 64;
+constexpr absl::Duration kPatience = absl::Seconds(60);
 
 // A directory that goes with the run.
 class ScratchDirectory {
@@ -57,155 +63,242 @@ class ScratchDirectory {
   std::string path_;
 };
 
-class SpillRun {
- public:
-  static absl::StatusOr<std::unique_ptr<SpillRun>> Start(const std::string& dir,
-                                                         uint64_t align_bytes,
-                                                         Verification& verification) {
-    std::unique_ptr<SpillRun> run(new SpillRun(verification));
-    run->stride_bytes_ = kObjectBytes + align_bytes;
-    const uint64_t area_bytes = run->stride_bytes_ * kObjects;
-    PENSTOCK_ASSIGN_OR_RETURN(run->from_, CopyArea::Create("spill-from", area_bytes));
-    PENSTOCK_ASSIGN_OR_RETURN(run->to_, CopyArea::Create("spill-to", area_bytes));
-    FillPattern(run->from_.data(), area_bytes, 2);
-    PENSTOCK_ASSIGN_OR_RETURN(run->table_,
-                              CopyArea::Create("spill-table", SpillTable::BytesFor(1024)));
-    std::memset(run->table_.data(), 0, SpillTable::BytesFor(1024));
-    run->bell_ = UniqueFd(eventfd(0, EFD_CLOEXEC));
-    SpillOptions options;
-    options.dir = dir;
-    options.incarnation = kIncarnation;
-    options.file_bytes = 512 * kMiB;
-    PENSTOCK_ASSIGN_OR_RETURN(
-        run->store_,
-        SpillStore::Open(options, SpillTable::Make(run->table_.data(), 1024, kIncarnation),
-                         run->bell_.get()));
-    return run;
-  }
-
-  // Writes all objects, each with bytes of this round.
-  absl::Status Spill(Sample& sample) {
-    PENSTOCK_RETURN_IF_ERROR(DropAll());
-    ++stamp_;
-    for (uint64_t i = 0; i < kObjects; ++i) {
-      std::memcpy(At(from_, i), &stamp_, sizeof(stamp_));
-    }
-    const int64_t start_ns = NowNs();
-    for (uint64_t i = 0; i < kObjects; ++i) {
-      SpilledObject object;
-      object.id = {kIncarnation, 1, stamp_ * kObjects + i};
-      object.size = kObjectBytes;
-      store_->Write(i, object, {At(from_, i), kObjectBytes});
-    }
-    PENSTOCK_RETURN_IF_ERROR(AwaitAll());
-    sample.Add(static_cast<double>(kObjects * kObjectBytes) /
-                   static_cast<double>(NowNs() - start_ns),
-               kObjects);
-    return absl::OkStatus();
-  }
-
-  // Reads what the last Spill wrote.
-  absl::Status Restore(Sample& sample) {
-    for (uint64_t i = 0; i < kObjects; ++i) std::memset(At(to_, i), 0, 64);
-    const int64_t start_ns = NowNs();
-    for (uint64_t i = 0; i < kObjects; ++i) {
-      store_->Read(i, handles_[i], {At(to_, i), kObjectBytes});
-    }
-    PENSTOCK_RETURN_IF_ERROR(AwaitAll());
-    sample.Add(static_cast<double>(kObjects * kObjectBytes) /
-                   static_cast<double>(NowNs() - start_ns),
-               kObjects);
-    for (uint64_t i = 0; i < kObjects; ++i) {
-      if (std::memcmp(At(from_, i), At(to_, i), kObjectBytes) != 0) {
-        verification_.Fail("restore_gbps: an object holds other bytes");
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  SpillStats Stats() const { return store_->Stats(); }
-  bool is_huge() const { return from_.is_huge() && to_.is_huge(); }
-
- private:
-  explicit SpillRun(Verification& verification) : verification_(verification) {}
-
-  std::byte* At(const CopyArea& area, uint64_t object) const {
-    return area.data() + object * stride_bytes_;
-  }
-
-  absl::Status DropAll() {
-    for (const SpillHandle handle : std::exchange(handles_, {})) store_->Drop(handle);
-    // The file is deleted before anything is timed.
-    while (store_->Stats().files != 0) SleepNs(200'000);
-    return absl::OkStatus();
-  }
-
-  absl::Status AwaitAll() {
-    handles_.resize(kObjects);
-    for (uint64_t answered = 0; answered < kObjects;) {
-      pollfd wait{bell_.get(), POLLIN, 0};
-      if (poll(&wait, 1, 30'000) != 1) {
-        return absl::DeadlineExceededError("the spill store did not answer for 30 s");
-      }
-      eventfd_t rings = 0;
-      eventfd_read(bell_.get(), &rings);
-      for (const SpillDone& done : store_->TakeDone()) {
-        if (done.fault != SpillFault::kNone) {
-          return ErrnoStatus(done.error_number, std::string(NameOf(done.fault)));
-        }
-        handles_[done.ticket] = done.handle;
-        ++answered;
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  Verification& verification_;
-  uint64_t stride_bytes_ = 0;
-  CopyArea from_;
-  CopyArea to_;
-  CopyArea table_;
-  UniqueFd bell_;
-  std::unique_ptr<SpillStore> store_;
-  std::vector<SpillHandle> handles_;
-  uint64_t stamp_ = 0;
+struct Plan {
+  uint64_t memory_bytes = 0;
+  std::vector<uint64_t> object_bytes;
+  uint64_t largest() const { return *std::max_element(object_bytes.begin(), object_bytes.end()); }
 };
 
-Series RowOf(SpillRun& run, const char* name, absl::Status (SpillRun::*take)(Sample&)) {
+absl::StatusOr<Plan> PlanOf(const RunOptions& options) {
+  Plan plan;
+  PENSTOCK_ASSIGN_OR_RETURN(plan.memory_bytes, ParseBytes(options.spill_memory));
+  if (options.quick) plan.memory_bytes = std::min(plan.memory_bytes, kQuickMemoryBytes);
+  for (const std::string& text : options.object_bytes) {
+    PENSTOCK_ASSIGN_OR_RETURN(const uint64_t bytes, ParseBytes(text));
+    plan.object_bytes.push_back(options.quick ? std::min(bytes, plan.memory_bytes / 16) : bytes);
+  }
+  if (plan.largest() > plan.memory_bytes / 8 || plan.largest() == 0) {
+    return absl::InvalidArgumentError(fmt::format(
+        "--object-bytes: {} is not between 1 byte and an eighth of --memory, {}",
+        FormatBytes(plan.largest()), FormatBytes(plan.memory_bytes / 8)));
+  }
+  return plan;
+}
+
+class SpillRun {
+ public:
+  static absl::StatusOr<std::unique_ptr<SpillRun>> Start(const Plan& plan,
+                                                         const std::string& dir,
+                                                         Verification& verification) {
+    PENSTOCK_ASSIGN_OR_RETURN(
+        auto daemon,
+        PrivateDaemon::Start({.memory_bytes = plan.memory_bytes, .spill_dir = dir}));
+    PENSTOCK_ASSIGN_OR_RETURN(Client client, daemon->Connect());
+    PENSTOCK_ASSIGN_OR_RETURN(
+        CopyArea pattern,
+        CopyArea::Create("spill-pattern", plan.largest() + kPlaces * kPlaceBytes));
+    FillPattern(pattern.data(), pattern.bytes(), 2);
+    return std::unique_ptr<SpillRun>(new SpillRun(plan, std::move(daemon), std::move(client),
+                                                  std::move(pattern), verification));
+  }
+
+  // Puts all objects, each with other bytes than in the last pass.
+  absl::Status Spill(Sample& sample) {
+    PENSTOCK_RETURN_IF_ERROR(DeleteAll());
+    const uint64_t unwritten_bytes = plan_.memory_bytes / 8 * kUnwrittenEighths;
+    uint64_t put_bytes = 0;
+    const auto next_bytes = [&] {
+      return plan_.object_bytes[objects_.size() % plan_.object_bytes.size()];
+    };
+    while (put_bytes + next_bytes() <= unwritten_bytes) {
+      put_bytes += next_bytes();
+      PENSTOCK_RETURN_IF_ERROR(PutOne(next_bytes()));
+    }
+    PENSTOCK_RETURN_IF_ERROR(client_.Sync());
+    PENSTOCK_ASSIGN_OR_RETURN(const DaemonStatus before, daemon_->Status());
+    const int64_t start_ns = NowNs();
+    while (put_bytes < kTimesTheMemory * plan_.memory_bytes) {
+      put_bytes += next_bytes();
+      PENSTOCK_RETURN_IF_ERROR(PutOne(next_bytes()));
+    }
+    PENSTOCK_RETURN_IF_ERROR(client_.Sync());
+    PENSTOCK_ASSIGN_OR_RETURN(const DaemonStatus after, Await([](const DaemonStatus& status) {
+      return status.Counter("spill_writing_bytes") == 0;
+    }));
+    const int64_t took_ns = NowNs() - start_ns;
+    sample.Add(Grown("spill_written_bytes", before, after) / static_cast<double>(took_ns),
+               objects_.size());
+    return absl::OkStatus();
+  }
+
+  // Gets what the last pass put, an eighth of the memory with each call.
+  absl::Status Restore(Sample& sample) { return GetAll(plan_.memory_bytes / 8, sample); }
+  // The same one by one: each call waits for its object before the next is asked for.
+  absl::Status RestoreOneByOne(Sample& sample) { return GetAll(1, sample); }
+
+  const PrivateDaemon& daemon() const { return *daemon_; }
+
+ private:
+  struct Object {
+    ObjectId id;
+    uint64_t bytes = 0;
+    const std::byte* expected = nullptr;
+  };
+
+  SpillRun(const Plan& plan, std::unique_ptr<PrivateDaemon> daemon, Client client,
+           CopyArea pattern, Verification& verification)
+      : plan_(plan), daemon_(std::move(daemon)), client_(std::move(client)),
+        pattern_(std::move(pattern)), verification_(verification) {}
+
+  absl::Status PutOne(uint64_t bytes) {
+    const std::byte* from = pattern_.data() + next_place_++ % kPlaces * kPlaceBytes;
+    PENSTOCK_ASSIGN_OR_RETURN(const ObjectId id,
+                              client_.Put({from, bytes}, {.deadline = kPatience}));
+    objects_.push_back({id, bytes, from});
+    return absl::OkStatus();
+  }
+
+  // Calls of at most so many bytes, and of one object at least.
+  absl::Status GetAll(uint64_t bytes_a_call, Sample& sample) {
+    PENSTOCK_ASSIGN_OR_RETURN(const DaemonStatus before, daemon_->Status());
+    int64_t took_ns = 0;
+    for (size_t next = 0; next < objects_.size();) {
+      const size_t first = next;
+      std::vector<ObjectId> ids;
+      for (uint64_t bytes = 0; next < objects_.size(); ++next) {
+        bytes += objects_[next].bytes;
+        if (!ids.empty() && bytes > bytes_a_call) break;
+        ids.push_back(objects_[next].id);
+      }
+      const int64_t start_ns = NowNs();
+      const std::vector<absl::StatusOr<ObjectView>> views = client_.GetMany(ids, kPatience);
+      took_ns += NowNs() - start_ns;
+      for (size_t i = 0; i < views.size(); ++i) {
+        PENSTOCK_RETURN_IF_ERROR(views[i].status());
+        Compare(objects_[first + i], *views[i]);
+      }
+    }
+    PENSTOCK_ASSIGN_OR_RETURN(const DaemonStatus after, daemon_->Status());
+    sample.Add(Grown("spill_read_bytes", before, after) / static_cast<double>(took_ns),
+               objects_.size());
+    return absl::OkStatus();
+  }
+
+  void Compare(const Object& object, const ObjectView& view) {
+    if (view.data().size() != object.bytes ||
+        std::memcmp(view.data().data(), object.expected, object.bytes) != 0) {
+      verification_.Fail("restore_gbps: an object holds other bytes");
+    }
+  }
+
+  // Memory and disk are empty before anything is timed.
+  absl::Status DeleteAll() {
+    for (const Object& object : std::exchange(objects_, {})) {
+      PENSTOCK_RETURN_IF_ERROR(client_.Delete(object.id));
+    }
+    PENSTOCK_RETURN_IF_ERROR(client_.Sync());
+    return Await([](const DaemonStatus& status) {
+             return status.Counter("objects") == 0 && status.Counter("spill_files") == 0;
+           })
+        .status();
+  }
+
+  template <typename Condition>
+  absl::StatusOr<DaemonStatus> Await(Condition condition) const {
+    const int64_t start_ns = NowNs();
+    for (;;) {
+      PENSTOCK_ASSIGN_OR_RETURN(DaemonStatus status, daemon_->Status());
+      if (condition(status)) return status;
+      if (status.Counter("spill_trouble") != 0 || SecondsSince(start_ns) > 60) {
+        return absl::AbortedError("the daemon cannot write to its spill directory: " +
+                                  fmt::format("{}", fmt::join(status.notes, "; ")));
+      }
+      SleepNs(1'000'000);
+    }
+  }
+
+  static double Grown(std::string_view counter, const DaemonStatus& before,
+                      const DaemonStatus& after) {
+    return static_cast<double>(after.Counter(counter) - before.Counter(counter));
+  }
+
+  const Plan plan_;
+  std::unique_ptr<PrivateDaemon> daemon_;
+  Client client_;
+  CopyArea pattern_;
+  Verification& verification_;
+  std::vector<Object> objects_;
+  uint64_t next_place_ = 0;
+};
+
+Series RowOf(SpillRun& run, const Plan& plan, const char* name,
+             absl::Status (SpillRun::*take)(Sample&)) {
   Series series;
   series.name = name;
   series.unit = "GB/s";
   series.kind = Kind::kRate;
-  series.more["object_bytes"] = kObjectBytes;
-  series.more["objects"] = kObjects;
+  series.more["memory_bytes"] = plan.memory_bytes;
+  series.more["object_bytes"] = plan.object_bytes;
   series.take = [&run, take](Sample& sample) { return (run.*take)(sample); };
   return series;
+}
+
+// One row's value over another's, as a row: of all that the same passes saw.
+void AddRatio(Report& report, const char* name, const char* over, double floor) {
+  const Result& value = *report.Find(over);
+  Result ratio;
+  ratio.name = name;
+  ratio.unit = "ratio";
+  ratio.value = value.value / floor;
+  ratio.quantiles = {ratio.value, ratio.value, ratio.value};
+  ratio.operations = value.operations;
+  ratio.aa_ratio = value.aa_ratio;
+  ratio.noisy = value.noisy;
+  report.results.push_back(std::move(ratio));
 }
 
 }  // namespace
 
 absl::Status RunSpill(Crew&, const RunOptions& options, Report& report) {
+  PENSTOCK_ASSIGN_OR_RETURN(const Plan plan, PlanOf(options));
   PENSTOCK_ASSIGN_OR_RETURN(const ScratchDirectory scratch, ScratchDirectory::Make(options.dir));
-  PENSTOCK_ASSIGN_OR_RETURN(const auto floor,
-                            DiskFloor::Create(scratch.path(), kObjects * kObjectBytes));
+  // As many bytes as the daemon writes in a pass, or a little less.
+  const uint64_t floor_bytes =
+      (kTimesTheMemory - 1) * plan.memory_bytes / (4 * kMiB) * (4 * kMiB);
+  PENSTOCK_ASSIGN_OR_RETURN(const auto floor, DiskFloor::Create(scratch.path(), floor_bytes));
   PENSTOCK_ASSIGN_OR_RETURN(
-      const auto run, SpillRun::Start(scratch.path() + "/plain", 64, report.verification));
-  PENSTOCK_ASSIGN_OR_RETURN(
-      const auto aligned, SpillRun::Start(scratch.path() + "/aligned", 4096, report.verification));
-  const SpillStats stats = run->Stats();
-  report.host.pages = PagesName(run->is_huge());
-  report.host.io = std::string(stats.io);
-  if (!stats.direct) report.notes.push_back("no O_DIRECT here: through the page cache");
+      const auto run, SpillRun::Start(plan, scratch.path() + "/spill", report.verification));
+  report.host.pages = PagesName(run->daemon().is_huge());
+  PENSTOCK_ASSIGN_OR_RETURN(const DaemonStatus status, run->daemon().Status());
+  report.host.io = status.Counter("spill_uring") == 1 ? "io_uring" : "threads";
+  if (status.Counter("spill_direct") == 0) {
+    report.notes.push_back("no O_DIRECT here: through the page cache");
+  }
   Group writes;
   writes.floor = floor->Writes();
-  writes.values.push_back(RowOf(*run, "spill_gbps", &SpillRun::Spill));
-  writes.values.push_back(RowOf(*aligned, "spill_aligned_gbps", &SpillRun::Spill));
+  writes.values.push_back(RowOf(*run, plan, "spill_gbps", &SpillRun::Spill));
+  writes.values.push_back(floor->WritesLikeDd());
+  writes.values[0].more["floor_way"] = writes.floor->more["way"];
   PENSTOCK_RETURN_IF_ERROR(RunGroup(writes, options, report));
   Group reads;
   reads.floor = floor->Reads(report.verification);
-  reads.values.push_back(RowOf(*run, "restore_gbps", &SpillRun::Restore));
-  reads.values.push_back(RowOf(*aligned, "restore_aligned_gbps", &SpillRun::Restore));
-  return RunGroup(reads, options, report);
+  reads.values.push_back(RowOf(*run, plan, "restore_gbps", &SpillRun::Restore));
+  reads.values.push_back(
+      RowOf(*run, plan, "restore_one_by_one_gbps", &SpillRun::RestoreOneByOne));
+  reads.values.push_back(floor->ReadsLikeDd(report.verification));
+  reads.values[0].more["floor_way"] = reads.floor->more["way"];
+  PENSTOCK_RETURN_IF_ERROR(RunGroup(reads, options, report));
+  const auto over = [&](const char* name, const char* value, const char* floor_name) {
+    for (const auto& [found, rate] : report.floors) {
+      if (found == floor_name) AddRatio(report, name, value, rate);
+    }
+  };
+  over("spill_over_floor", "spill_gbps", "disk_write_gbps");
+  over("restore_over_floor", "restore_gbps", "disk_read_gbps");
+  over("restore_one_by_one_over_floor", "restore_one_by_one_gbps", "disk_read_gbps");
+  AddRatio(report, "spill_over_dd", "spill_gbps", report.Find("disk_write_dd_gbps")->value);
+  AddRatio(report, "restore_over_dd", "restore_gbps", report.Find("disk_read_dd_gbps")->value);
+  return absl::OkStatus();
 }
 
 }  // namespace penstock::bench

@@ -52,7 +52,8 @@ class Allocator {
   std::vector<Extent> FreeExtents();
 
   // A block of exactly `block_bytes` (a result of BlockBytes()), or nothing when no free
-  // extent has an aligned place for it. Cost: tens of nanoseconds from a stack, else O(log extents).
+  // extent has an aligned place for it. Cost: tens of nanoseconds from a stack, else
+  // O(log extents).
   std::optional<uint64_t> Allocate(uint64_t block_bytes);
 
   // Takes a block back. It must be one that Allocate gave with the same size.

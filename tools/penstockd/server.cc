@@ -293,7 +293,11 @@ StatusFacts Server::Status() const {
                           {{"spill_live_bytes", disk.live_bytes},
                            {"spill_file_bytes", disk.file_bytes},
                            {"spill_files", disk.files},
-                           {"spill_compacted_bytes", disk.compacted_bytes}});
+                           {"spill_written_bytes", disk.written_bytes},
+                           {"spill_read_bytes", disk.read_bytes},
+                           {"spill_compacted_bytes", disk.compacted_bytes},
+                           {"spill_direct", disk.direct ? 1u : 0u},
+                           {"spill_uring", disk.io == "io_uring" ? 1u : 0u}});
   }
   return facts;
 }

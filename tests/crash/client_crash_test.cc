@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -119,6 +120,7 @@ pid_t Spawn(const std::vector<std::string>& arguments, const std::string& crash_
   words.push_back(nullptr);
   const pid_t pid = fork();
   if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that fails leaves nobody behind
     setenv("PENSTOCK_CRASH_FILE", crash_file.c_str(), 1);
     execv("/proc/self/exe", words.data());
     _exit(127);

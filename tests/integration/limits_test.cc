@@ -183,7 +183,8 @@ TEST(Limits, WhoPinsBeyondItsQuotaWhileOthersWaitIsNamedThenRevoked) {
   absl::SleepFor(absl::Seconds(1));
   EXPECT_FALSE(Contains(daemon.Output(), "its quota is"));
   const auto refused = other.Create(8 << 20, {.deadline = absl::Seconds(4)});
-  EXPECT_TRUE(Says(refused, StatusCode::kResourceExhausted, fmt::format("process {} pins", holder)));
+  EXPECT_TRUE(Says(refused, StatusCode::kResourceExhausted,
+                   fmt::format("process {} pins", holder)));
   EXPECT_TRUE(Contains(daemon.Output(), fmt::format("process {} ", holder))) << daemon.Output();
   EXPECT_TRUE(Contains(daemon.Output(), "its quota is 4.00 MiB")) << daemon.Output();
   EXPECT_TRUE(Contains(daemon.Output(), "beyond its quota")) << daemon.Output();

@@ -163,7 +163,8 @@ void Server::OnPacket(int socket_fd) {
     }
     default:
       RefusePacket(connection, absl::InvalidArgumentError(
-                                   "a client may send Hello, StatusRequest, TakeOver and Goodbye only"));
+                                   "a client may send Hello, StatusRequest, TakeOver and "
+                                   "Goodbye only"));
   }
 }
 

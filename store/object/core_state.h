@@ -58,6 +58,7 @@ class StateWriter {
   void AddAll(const std::vector<T>& values) {
     static_assert(std::is_trivially_copyable_v<T>);
     Add<uint64_t>(values.size());
+    if (values.empty()) return;
     bytes_.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
   }
   std::string& bytes() { return bytes_; }
@@ -84,6 +85,7 @@ class StateReader {
     const std::optional<uint64_t> count = Take<uint64_t>();
     if (!count || *count > left_.size() / sizeof(T)) return false;
     values.resize(*count);
+    if (*count == 0) return true;  // and no memory to copy into
     std::memcpy(static_cast<void*>(values.data()), left_.data(), *count * sizeof(T));
     left_.remove_prefix(*count * sizeof(T));
     return true;

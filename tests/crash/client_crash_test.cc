@@ -32,6 +32,7 @@ struct VictimLog {
     std::atomic<uint32_t> state;
   };
   std::atomic<uint32_t> count;
+  std::atomic<uint32_t> asked_for;  // by the reader
   Entry entries[kMostLogged];
 };
 
@@ -92,6 +93,8 @@ int RunReader(const std::string& dir, const std::string& log_path) {
   Client client = Must(Client::Connect({.dir = dir}));
   for (;;) {
     const uint32_t i = log->count.load();
+    log->asked_for.store(i);
+    if (i == 0) continue;  // none yet
     const auto view = client.Get(Soon(i), absl::Milliseconds(500));
     if (view.ok() && !HasPattern(view->data(), i)) GiveUp("other bytes");
   }
@@ -104,7 +107,8 @@ void FeedReader(const TestDaemon& daemon, Client& client, const Arming& arming,
   for (int made = 0; arming.fired() == fired && made < 1000; ++made) {
     log.count.store(++next);
     const bool is_waited_for = Eventually([&] {
-      return arming.fired() != fired || daemon.Status().Counter("get_waiters") > 0;
+      return arming.fired() != fired ||
+             (log.asked_for.load() == next && daemon.Status().Counter("get_waiters") > 0);
     });
     if (!is_waited_for) return;
     PutPattern(client, next, 500, {.id = Soon(next)});

@@ -130,15 +130,20 @@ void Core::CloseSession(SessionRow row) {
     DeleteObjectsOf({number});
   }
   rows_by_number_.erase(number);  // not before: Unlist finds the list by it
-  for (const auto& [slot, count] : session.holds) {
-    infos_[slot].holds -= std::min(infos_[slot].holds, count);
-  }
+  DropAllHolds(session);
   makers_[session.maker].live = false;
   ForgetMaker(session.maker);
   sessions_[row].reset();
   free_rows_.push_back(row);
   RetryDoomed();
   room_changed_ = true;
+}
+
+void Core::DropAllHolds(CoreSession& session) {
+  for (const auto& [slot, count] : session.holds) {
+    infos_[slot].holds -= std::min(infos_[slot].holds, count);
+  }
+  session.holds.clear();
 }
 
 bool Core::IsSessionOf(uint64_t number, int32_t pid) const {

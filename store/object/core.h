@@ -230,6 +230,7 @@ class Core {
 
   // core.cc: turns.
   bool Drain(SessionRow row);
+  void DropAllHolds(CoreSession& session);
   void AnswerDeferred(std::vector<Deferred>& deferred);
   void Break(SessionRow row, std::string why);
   void PublishCompletions();

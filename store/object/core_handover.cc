@@ -34,10 +34,7 @@ void Core::ForgetWork() {
   PublishCompletions();
   for (const SessionRow row : open_rows_) {
     CoreSession& session = *sessions_[row];
-    for (const auto& [slot, count] : session.holds) {
-      infos_[slot].holds -= std::min(infos_[slot].holds, count);
-    }
-    session.holds.clear();
+    DropAllHolds(session);
     // Leases whose grants found no room in the ring: their client never heard of them.
     for (const Completion& completion : session.backlog) {
       if (completion.op != CompletionOp::kGrant) continue;

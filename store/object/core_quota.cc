@@ -1,6 +1,4 @@
 // Core: what one session may hold of the store, and who pins most of it.
-#include <algorithm>
-
 #include <fmt/format.h>
 
 #include "store/base/units.h"

@@ -22,6 +22,7 @@ namespace penstock::bench {
 struct CheckedObject {
   ObjectId id;
   uint64_t seed = 0;
+  bool was_got = false;  // by the reader
 };
 // Small payloads are written throughout; of large ones both ends, and a word of each 4 KiB.
 void WriteChecked(std::span<std::byte> payload, uint64_t seed);
@@ -32,6 +33,9 @@ class ChurnReader {
  public:
   struct Outcome {
     std::vector<double> get_ns;
+    // The first get of an object fetches what its maker and the daemon wrote from another
+    // core, moved or not; where nothing is made there are no such gets to compare with.
+    std::vector<double> first_get_ns;
     uint64_t wrong = 0;
   };
 
@@ -46,7 +50,7 @@ class ChurnReader {
 
  private:
   void Run(std::stop_token stop);
-  std::optional<CheckedObject> Pick();
+  std::optional<CheckedObject> Pick();  // as it was before this pick
 
   Client client_;
   std::mt19937_64 random_;

@@ -1,10 +1,9 @@
 // The reactor over epoll.
 #include "store/reactor/reactor.h"
 
-#include <sys/epoll.h>
 #include <time.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 
 #include "store/base/errors.h"
@@ -12,10 +11,7 @@
 namespace penstock {
 namespace {
 
-// In one Poll, of 64 events a round: a flood does not keep its caller for long. What is left
-// over is the first to be heard next time.
-constexpr int kMostRounds = 64;
-constexpr int64_t kMostRounds_ns = 1'000'000;
+constexpr int64_t kMostPoll_ns = 30'000;
 
 int64_t NowNs() {
   timespec now;
@@ -60,26 +56,32 @@ void Reactor::Remove(int fd) {
 }
 
 void Reactor::Poll(int timeout_ms) {
-  std::array<epoll_event, 64> events;
-  int ready;
-  int rounds = kMostRounds;
+  if (has_more()) timeout_ms = 0;
   int64_t began_ns = 0;
   do {
-    ready = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
-    for (int i = 0; i < ready; ++i) {
-      // Looked up at call time: an earlier callback may have removed it.
-      const uint64_t key = events[static_cast<size_t>(i)].data.u64;
-      const auto found = watched_.find(static_cast<int>(static_cast<uint32_t>(key)));
-      if (found == watched_.end() || found->second.serial != key >> 32) continue;
-      const std::shared_ptr<Callback> callback = found->second.on_ready;
-      (*callback)();
+    if (next_ == ready_) {
+      const int ready = epoll_wait(epoll_.get(), events_.data(),
+                                   static_cast<int>(events_.size()), timeout_ms);
+      ready_ = static_cast<size_t>(std::max(0, ready));
+      next_ = 0;
+      may_have_more_ = ready_ == events_.size();
+      timeout_ms = 0;
     }
-    if (ready < static_cast<int>(events.size())) return;
-    timeout_ms = 0;
-    const int64_t now_ns = NowNs();
-    if (began_ns == 0) began_ns = now_ns;
-    if (now_ns - began_ns >= kMostRounds_ns) return;
-  } while (--rounds > 0);
+    if (began_ns == 0 && ready_ > 0) began_ns = NowNs();
+    while (next_ < ready_) {
+      Call(events_[next_++]);
+      if (next_ < ready_ && NowNs() - began_ns >= kMostPoll_ns) return;
+    }
+  } while (may_have_more_ && NowNs() - began_ns < kMostPoll_ns);
+}
+
+void Reactor::Call(const epoll_event& event) {
+  // Looked up at call time: an earlier callback may have removed it.
+  const uint64_t key = event.data.u64;
+  const auto found = watched_.find(static_cast<int>(static_cast<uint32_t>(key)));
+  if (found == watched_.end() || found->second.serial != key >> 32) return;
+  const std::shared_ptr<Callback> callback = found->second.on_ready;
+  (*callback)();
 }
 
 }  // namespace penstock

@@ -4,10 +4,12 @@
 #ifndef PENSTOCK_STORE_REACTOR_REACTOR_H_
 #define PENSTOCK_STORE_REACTOR_REACTOR_H_
 
+#include <sys/epoll.h>
+
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -31,9 +33,13 @@ class Reactor {
   void Remove(int fd);
 
   // Sleeps until something is ready or `timeout_ms` has passed (0: only looks, negative:
-  // for ever), then calls back. A callback may Watch, Remove and close any descriptor:
-  // what else was ready is not mistaken for a new one with an old number.
+  // for ever), then calls back, for about 30 us: a flood does not keep the caller from its
+  // other work. A callback may Watch, Remove and close any descriptor: what else was ready is
+  // not mistaken for a new one with an old number.
   void Poll(int timeout_ms);
+  // What the last Poll had no time for is the first to be heard in the next one, which does
+  // not sleep.
+  bool has_more() const { return next_ < ready_ || may_have_more_; }
 
  private:
   explicit Reactor(UniqueFd epoll) : epoll_(std::move(epoll)) {}
@@ -42,10 +48,15 @@ class Reactor {
     uint32_t serial;
     std::shared_ptr<Callback> on_ready;
   };
+  void Call(const epoll_event& event);
 
   UniqueFd epoll_;
   absl::flat_hash_map<int, Watched> watched_;
   uint32_t next_serial_ = 1;  // 0: a doorbell
+  std::array<epoll_event, 64> events_{};
+  size_t ready_ = 0;  // of events_
+  size_t next_ = 0;   // to be called
+  bool may_have_more_ = false;  // the kernel filled all of events_
 };
 
 }  // namespace penstock

@@ -37,6 +37,7 @@ class MemoryFile {
   absl::StatusOr<UniqueFd> ReopenReadOnly() const;
 
   int fd() const { return fd_.get(); }
+  UniqueFd TakeFd() { return std::move(fd_); }
   uint64_t bytes() const { return bytes_; }
 
  private:

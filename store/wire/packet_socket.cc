@@ -108,9 +108,8 @@ absl::Status SendPacket(int fd, std::string_view bytes, std::span<const int> fds
 }
 
 absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays, size_t most_fds) {
-  Packet packet;
-  packet.bytes.resize(kMaxPacketBytes);
-  iovec part{packet.bytes.data(), packet.bytes.size()};
+  std::array<char, kMaxPacketBytes> bytes;  // not a string, which would be zeroed for each
+  iovec part{bytes.data(), bytes.size()};
   // Room for all that may come: what the kernel has no room for it closes on our time.
   alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostFdsOfLinux * sizeof(int))> control{};
   msghdr message{};
@@ -127,7 +126,8 @@ absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays, size
   } while (got < 0 &&
            (errno == EINTR || (errno == ECONNRESET && !std::exchange(was_reset, true))));
   if (got < 0) return ErrnoStatus(errno, "receiving a control message");
-  packet.bytes.resize(static_cast<size_t>(got));
+  Packet packet;
+  packet.bytes.assign(bytes.data(), static_cast<size_t>(got));
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;

@@ -1,6 +1,7 @@
 // Many hostile processes at once, each in its own way, and one bystander whose calls are
 // answered and whose bytes are right all along. What the bystander's calls took, quiet and in
 // the flood, is printed and not judged: the host decides it, too.
+#include <sched.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -110,11 +111,28 @@ constexpr Kind kKinds[] = {{"socket", FloodTheSocket, 25},
                            {"never read", AskAndNeverRead, 20},
                            {"descriptors", AbuseDescriptors, 5}};
 
+// The attackers run under SCHED_IDLE, but at a tick Linux gives even them a slice of the CPU,
+// which is longer than all that is measured here: not of a real-time process's. Who is
+// measured has a core of its own.
+void KeepFromOthers(pid_t process, int cpu) {
+  cpu_set_t own;
+  CPU_ZERO(&own);
+  CPU_SET(cpu, &own);
+  const sched_param lowest{.sched_priority = 1};
+  if (sched_setaffinity(process, sizeof(own), &own) != 0 ||
+      sched_setscheduler(process, SCHED_RR | SCHED_RESET_ON_FORK, &lowest) != 0) {
+    fmt::print("  two cores or SCHED_RR (CAP_SYS_NICE) are refused here: what the attackers "
+               "take of the CPU is measured, too\n");
+  }
+}
+
 TEST(HostileFlood, IsSurvivedAndABystanderServedAllAlong) {
   const TestDaemon daemon;
   daemon.WaitPopulated();
   const pid_t pid = daemon.daemon_pid();
   Bystander bystander(daemon);
+  KeepFromOthers(pid, 1);
+  KeepFromOthers(getpid(), 0);
   Measured quiet, flood, each;
   for (int i = 0; i < 200; ++i) bystander.Work(each);  // warm
   for (int i = 0; i < 3000 && !::testing::Test::HasFatalFailure(); ++i) bystander.Work(quiet);

@@ -116,6 +116,17 @@ absl::Status Connection::MapSession(uint32_t capacity) {
   return absl::OkStatus();
 }
 
+std::vector<UniqueFd> Connection::TakeDescriptors() {
+  std::vector<UniqueFd> all;
+  all.push_back(std::move(pidfd));
+  if (!row) return all;
+  for (MemoryFile* const file : {&client_file, &daemon_file}) all.push_back(file->TakeFd());
+  for (UniqueFd* const fd : {&daemon_read_only, &daemon_doorbell, &client_doorbell}) {
+    all.push_back(std::move(*fd));
+  }
+  return all;
+}
+
 absl::StatusOr<Connection> Connection::Keep(KeptConnection kept, uint32_t capacity) {
   const SessionGeometry geometry = SessionGeometry::For(capacity);
   Connection connection;

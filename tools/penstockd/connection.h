@@ -47,6 +47,9 @@ struct Connection {
   // What the client gets of its doorbell.
   absl::StatusOr<UniqueFd> DoorbellForClient() const;
 
+  // All but the socket, of a connection that is at its end.
+  std::vector<UniqueFd> TakeDescriptors();
+
   // Takes over an accepted socket and asks the kernel who is behind it.
   static absl::StatusOr<Connection> Accept(UniqueFd socket);
 

@@ -1,8 +1,10 @@
 // pidfds and signals.
 #include "tools/penstockd/process.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -19,6 +21,11 @@
 #include "store/base/errors.h"
 
 namespace penstock {
+namespace {
+
+constexpr rlim_t kDescriptorsAtOnce = 16'384;  // 1,024 sessions and some
+
+}  // namespace
 
 absl::StatusOr<UniqueFd> CatchEndSignals() {
   signal(SIGPIPE, SIG_IGN);
@@ -41,7 +48,12 @@ void RaiseDescriptorLimit() {
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  // The table grows now: in a process of many threads Linux waits for all cores each time it
+  // doubles, which takes milliseconds.
+  const UniqueFd any(epoll_create1(EPOLL_CLOEXEC));
+  const auto highest = static_cast<int>(std::min<rlim_t>(limit.rlim_cur, kDescriptorsAtOnce)) - 1;
+  const UniqueFd high(fcntl(any.get(), F_DUPFD_CLOEXEC, highest));
 }
 
 pid_t PidOf(int pidfd) {

@@ -42,7 +42,7 @@ Server::~Server() {
   for (auto& [fd, connection] : connections_) {
     [[maybe_unused]] const absl::Status ignored = SendPacket(
         fd, RefusedMessage(absl::UnavailableError("the daemon was ended in order")));
-    HangUp(std::move(connection->socket));
+    sink_.HangUp(std::move(connection->socket));
   }
   populator_.reset();
   node_.reset();
@@ -135,12 +135,13 @@ void Server::Run() {
         reactor_->Remove(fd);
       }
     }
-    if (const int64_t now_ns = CoarseNowNs(); now_ns - polled_ns >= kBetweenPolls_ns) {
+    const int64_t now_ns = CoarseNowNs();
+    if (reactor_->has_more() || now_ns - polled_ns >= kBetweenPolls_ns) {
       reactor_->Poll(0);
       DoNowAndThen(now_ns);
       polled_ns = now_ns;
     }
-    if (!worked) SleepUntilNeeded();
+    if (!worked && !reactor_->has_more()) SleepUntilNeeded();
   }
 }
 
@@ -166,6 +167,7 @@ void Server::SleepUntilNeeded() {
 void Server::DoNowAndThen(int64_t now_ns) {
   node_->Decide();
   CloseSilent(now_ns);
+  sink_.HelpIfStuck();
   if (now_ns - quotas_looked_at_ns_ < kBetweenQuotaLooks_ms * 1'000'000) return;
   quotas_looked_at_ns_ = now_ns;
   core_->EnforcePinQuota(now_ns / 1'000'000);
@@ -177,12 +179,14 @@ int Server::MostSleepMs() const {
   if (options_.pin_quota_bytes > 0 && core_->somebody_waits_for_room()) {
     most_ms = kBetweenQuotaLooks_ms;
   }
+  const auto at_most = [&most_ms](int64_t ns) {
+    const int ms = static_cast<int>(std::max<int64_t>(0, ns) / 1'000'000) + 5;
+    most_ms = most_ms < 0 ? ms : std::min(most_ms, ms);
+  };
   if (!antechamber_.empty()) {
-    const int64_t left_ns =
-        antechamber_.silent_since_ns() + kMostSilence_ns - CoarseNowNs();
-    const int left_ms = static_cast<int>(std::max<int64_t>(0, left_ns) / 1'000'000) + 5;
-    most_ms = most_ms < 0 ? left_ms : std::min(most_ms, left_ms);
+    at_most(antechamber_.silent_since_ns() + kMostSilence_ns - CoarseNowNs());
   }
+  if (sink_.waiting() > 0) at_most(DescriptorSink::kPatience_ns);
   return most_ms;
 }
 

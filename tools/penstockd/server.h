@@ -113,7 +113,6 @@ class Server : public CoreHost, public NodeStore {
   void CloseSilent(int64_t now_ns);
   void DoNowAndThen(int64_t now_ns);
   int MostSleepMs() const;
-  void HangUp(UniqueFd socket);
   void Close(int socket_fd);
   void SleepUntilNeeded();
   StatusFacts Status() const;
@@ -142,7 +141,7 @@ class Server : public CoreHost, public NodeStore {
   absl::flat_hash_map<int, std::unique_ptr<Connection>> connections_;  // by socket
   std::vector<Connection*> by_row_;
   Antechamber antechamber_;                 // those of them without a session
-  DescriptorSink strangers_descriptors_;
+  DescriptorSink sink_;                     // of strangers' descriptors
   LogBudget warnings_;                      // about what clients can cause
   uint64_t turned_away_ = 0;
   std::vector<int> broken_sockets_;  // closed between turns, not within one

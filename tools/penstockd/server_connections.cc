@@ -1,10 +1,10 @@
 // Server: who comes, what they say on the socket, and how they go.
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -20,11 +20,16 @@ namespace penstock {
 namespace {
 
 // In one go: whoever connects without end must not keep the daemon from its clients.
-constexpr int kMostAccepts = 32;
+constexpr int kMostAccepts = 4;
 // Packets of one session that are refused before it is ended. No library sends one.
 constexpr uint32_t kMostRefusedPackets = 16;
 // Of all sessions, what a user other than the store's gets unless the operator says more.
 constexpr uint32_t kPartOfAGuest = 4;
+
+bool HasHungUp(int socket_fd) {
+  pollfd item{socket_fd, 0, 0};
+  return poll(&item, 1, 0) == 1 && (item.revents & POLLHUP) != 0;
+}
 
 }  // namespace
 
@@ -45,14 +50,14 @@ void Server::OnConnect() {
     const absl::StatusOr<SessionRole> role = RoleOf(*connection);
     if (!role.ok()) {
       Refuse(*connection, role.status());
-      HangUp(std::move(connection->socket));
+      sink_.HangUp(std::move(connection->socket));
       continue;
     }
     connection->role = *role;
     if (const absl::Status status = reactor_->Watch(fd, [this, fd] { OnPacket(fd); });
         !status.ok()) {
       Refuse(*connection, status);
-      HangUp(std::move(connection->socket));
+      sink_.HangUp(std::move(connection->socket));
       continue;
     }
     connections_[fd] = std::move(connection);
@@ -124,10 +129,12 @@ bool Server::SaidGoodbye(const Connection& connection) const {
 
 void Server::OnPacket(int socket_fd) {
   Connection& connection = *connections_.at(socket_fd);
+  // Whatever it said, it does not wait for the answer.
+  if (!connection.row && HasHungUp(socket_fd)) return Close(socket_fd);
   std::vector<UniqueFd> strays;
   absl::StatusOr<Packet> packet = ReceivePacket(socket_fd, &strays);
   if (packet.ok()) strays = std::move(packet->fds);
-  const bool are_too_many = !strangers_descriptors_.Take(std::move(strays));
+  const bool are_too_many = !sink_.Close(std::move(strays));
   if (!packet.ok() && absl::IsUnavailable(packet.status())) return;  // nothing there yet
   if (!packet.ok() || packet->bytes.empty()) {
     // Hung up. A session's end is its process's end, not its socket's: a forked child may
@@ -287,22 +294,6 @@ void Server::OnDeath(int socket_fd) {
   Close(socket_fd);
 }
 
-// Ends the conversation, also where the keeper has the socket too and takes its time. What was
-// sent and not read goes the way of all strangers' descriptors, and so does the socket: its last
-// close closes what is still in it.
-void Server::HangUp(UniqueFd socket) {
-  shutdown(socket.get(), SHUT_RDWR);  // from here on nothing can be sent
-  std::vector<UniqueFd> strays;
-  for (;;) {
-    absl::StatusOr<Packet> packet = ReceivePacket(socket.get(), &strays);
-    if (packet.ok() ? packet->bytes.empty() : !absl::IsInvalidArgument(packet.status())) break;
-    if (packet.ok()) std::move(packet->fds.begin(), packet->fds.end(), std::back_inserter(strays));
-    strangers_descriptors_.Take(std::exchange(strays, {}));
-  }
-  strays.push_back(std::move(socket));
-  strangers_descriptors_.Take(std::move(strays));
-}
-
 void Server::Close(int socket_fd) {
   const auto found = connections_.find(socket_fd);
   if (found == connections_.end()) return;
@@ -317,8 +308,9 @@ void Server::Close(int socket_fd) {
     PENSTOCK_CRASH_POINT(kClosed);
     keeper_.SendSessionEnd(connection.number);
   }
-  HangUp(std::move(connection.socket));
   std::erase(broken_sockets_, socket_fd);
+  UniqueFd socket = std::move(connection.socket);
+  sink_.HangUp(std::move(socket), connection.TakeDescriptors());
   connections_.erase(found);
 }
 

@@ -5,6 +5,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <vector>
+
 namespace penstock {
 namespace {
 
@@ -62,6 +65,33 @@ TEST(Reactor, DoesNotTakeANewDescriptorForAnOldOneOfItsNumber) {
   reactor->Poll(0);
   EXPECT_EQ(first_calls, 1);
   EXPECT_EQ(heir_calls, 0);
+}
+
+// More than one Poll has time for: none is forgotten, and none is called twice before the
+// others were called once.
+TEST(Reactor, AFloodIsHeardInPartsAndInTurn) {
+  constexpr size_t kCount = 150;  // more than Linux tells of at once
+  auto reactor = Reactor::Create();
+  ASSERT_TRUE(reactor.ok());
+  std::vector<UniqueFd> ready;
+  std::vector<int> calls(kCount, 0);
+  for (size_t i = 0; i < kCount; ++i) {
+    ready.push_back(RungDoorbell());
+    ASSERT_TRUE(reactor->Watch(ready[i].get(), [&calls, i] {
+      ++calls[i];
+      usleep(100);
+    }).ok());
+  }
+  size_t polls = 0;
+  do {
+    reactor->Poll(-1);
+    ++polls;
+    const auto [fewest, most] = std::minmax_element(calls.begin(), calls.end());
+    ASSERT_LE(*most - *fewest, 1) << "after " << polls;
+    ASSERT_TRUE(reactor->has_more());
+  } while (*std::min_element(calls.begin(), calls.end()) == 0 && polls < 10 * kCount);
+  EXPECT_EQ(*std::min_element(calls.begin(), calls.end()), 1);
+  EXPECT_GE(polls, kCount) << "its caller waited for more than one";
 }
 
 }  // namespace

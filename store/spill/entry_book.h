@@ -18,16 +18,22 @@ struct EntryList {
 
 class EntryBook {
  public:
-  explicit EntryBook(uint32_t capacity) : links_(capacity) {}
+  explicit EntryBook(uint32_t capacity) : capacity_(capacity) {}
 
-  // All entries must be announced once, as free or in a list, before the first Take.
+  // Entries below `used` are announced after this, before the first Take, each once: as free
+  // or in a list. Those from it on are free.
+  void Resume(SpillHandle used) { links_.resize(used); }
   void AddFree(SpillHandle handle) { free_.push_back(handle); }
   // kNoSpillHandle when the table is full.
   SpillHandle Take() {
-    if (free_.empty()) return kNoSpillHandle;
-    const SpillHandle handle = free_.back();
-    free_.pop_back();
-    return handle;
+    if (!free_.empty()) {
+      const SpillHandle handle = free_.back();
+      free_.pop_back();
+      return handle;
+    }
+    if (links_.size() == capacity_) return kNoSpillHandle;
+    links_.emplace_back();
+    return static_cast<SpillHandle>(links_.size() - 1);
   }
   void GiveBack(SpillHandle handle) {
     links_[handle] = Link();
@@ -66,7 +72,8 @@ class EntryBook {
     SpillHandle next = kNoSpillHandle;
     bool damaged = false;
   };
-  std::vector<Link> links_;
+  const uint32_t capacity_;
+  std::vector<Link> links_;  // of the entries used so far: of what is not there, no memory
   std::vector<SpillHandle> free_;
 };
 

@@ -72,8 +72,9 @@ SpillFiles::SpillFiles(SpillDirectory directory, const SpillOptions& options, Sp
     : directory_(std::move(directory)), options_(options), table_(table) {}
 
 void SpillFiles::Recover(EntryBook& book, SpillStats& stats) {
+  book.Resume(table_.used());
   // From the last on, so that the first are handed out first.
-  for (SpillHandle handle = table_.capacity(); handle-- > 0;) {
+  for (SpillHandle handle = table_.used(); handle-- > 0;) {
     if (!table_.IsLive(handle)) {
       table_.Free(handle);
       book.AddFree(handle);

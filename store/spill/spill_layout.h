@@ -9,6 +9,8 @@
 //      entry.location  spill thread, store release; loaded by it, and by a later daemon
 //      entry.<others>  spill thread, plain, while the state is free
 //      header.next_file  spill thread, plain, before a file of that number is made
+//      header.used       spill thread, store release, before an entry is live for the first
+//                        time; load acquire
 //      header.<others>   written once, `magic` last
 // 3. STATES of an entry
 //      free -> live    its record is on disk, whole
@@ -22,6 +24,8 @@
 //      b. A file is deleted only when no live entry names it (SpillFiles::Settle); an
 //         object that moves changes its place by the one store of `location`.
 //      c. A file number is never used twice (header.next_file).
+//      d. Every entry that is live or ended lies below header.used, so that a restart, and
+//         whoever looks, reads what was used and not the whole table.
 // 6. CRASH SAFETY: killed anywhere, each entry is live with its old or its new place, or it
 //    is not live; both places hold the record, since a file goes last. What no entry names
 //    is deleted by the next SpillStore::Open. tests/unit/spill/restart_test.cc,
@@ -44,7 +48,7 @@
 namespace penstock {
 
 inline constexpr uint64_t kSpillTableMagic = 0x4c42544c50535450;  // "PTSPLTBL"
-inline constexpr uint32_t kSpillTableVersion = 1;
+inline constexpr uint32_t kSpillTableVersion = 2;
 
 enum class SpillEntryState : uint64_t { kFree = 0, kLive = 1, kEnded = 2 };
 
@@ -54,9 +58,11 @@ struct SpillTableHeader {
   uint32_t capacity;     // entries
   uint64_t incarnation;  // of the store, part of every file's name
   uint32_t next_file;    // number of the next file
-  uint32_t reserved[9];  // zero
+  std::atomic<uint32_t> used;  // no entry from here on was ever live, or touched
+  uint32_t reserved[8];  // zero
 };
 static_assert(sizeof(SpillTableHeader) == 64 && offsetof(SpillTableHeader, next_file) == 24);
+static_assert(offsetof(SpillTableHeader, used) == 28);
 
 struct alignas(64) SpillEntry {
   std::atomic<SpillEntryState> state;

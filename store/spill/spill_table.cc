@@ -43,6 +43,11 @@ absl::StatusOr<SpillTable> SpillTable::Attach(std::byte* memory, uint64_t bytes)
         "a spill table of {} entries has {} bytes, this segment has {}: start with a new store",
         header.capacity, BytesFor(header.capacity), bytes));
   }
+  if (table.used() > header.capacity) {
+    return absl::FailedPreconditionError(fmt::format(
+        "a spill table of {} entries says that {} are used: start with a new store",
+        header.capacity, table.used()));
+  }
   return table;
 }
 
@@ -81,6 +86,7 @@ void SpillTable::Publish(SpillHandle handle, const SpillFacts& facts, SpillPlace
   entry.metadata_size = object.metadata_size;
   entry.type_tag = object.type_tag;
   entry.flags = object.flags;
+  if (handle >= used()) header_->used.store(handle + 1, std::memory_order_release);
   entry.state.store(SpillEntryState::kLive, std::memory_order_release);
 }
 
@@ -99,7 +105,7 @@ void SpillTable::Free(SpillHandle handle) {
 
 void SpillTable::Visit(
     const std::function<void(SpillHandle, const SpillFacts&)>& visit) const {
-  for (SpillHandle handle = 0; handle < capacity(); ++handle) {
+  for (SpillHandle handle = 0; handle < used(); ++handle) {
     if (IsLive(handle)) visit(handle, Facts(handle));
   }
 }

@@ -39,6 +39,9 @@ class SpillTable {
   uint32_t next_file() const { return header_->next_file; }
   void set_next_file(uint32_t number) { header_->next_file = number; }
 
+  // Entries below it may be live; those from it on never were.
+  SpillHandle used() const { return header_->used.load(std::memory_order_acquire); }
+
   bool IsLive(SpillHandle handle) const;
   SpillPlace Place(SpillHandle handle) const;
   // Of an entry that is live, or was when the caller's operation began.
@@ -53,7 +56,7 @@ class SpillTable {
   // ended -> free.
   void Free(SpillHandle handle);
 
-  // Every live entry, in order. Cost: one cache line for each entry of the table.
+  // Every live entry, in order. Cost: one cache line for each entry below used().
   void Visit(const std::function<void(SpillHandle, const SpillFacts&)>& visit) const;
 
  private:

@@ -85,28 +85,19 @@ absl::Status StoreView::Attach(const WindowPage& page) {
   PENSTOCK_ASSIGN_OR_RETURN(spill_mapping_, MapForReading(copy(page.spill_table)));
   PENSTOCK_ASSIGN_OR_RETURN(spill_table_, SpillTable::Attach(spill_mapping_.data(),
                                                              spill_mapping_.bytes()));
-  ReadSpillTable(page.spill_table.get());
+  ReadSpillTable();
   return absl::OkStatus();
 }
 
-// Only where it has memory: a store that spills nothing keeps an empty table.
-void StoreView::ReadSpillTable(int fd) {
-  const uint64_t end = SpillTable::BytesFor(spill_table_.capacity());
-  SpillHandle next = 0;
-  for (const FilledRange& range : FilledRanges(fd, sizeof(SpillTableHeader), end)) {
-    const uint64_t first = (range.begin - sizeof(SpillTableHeader)) / sizeof(SpillEntry);
-    const uint64_t last = std::min<uint64_t>(
-        spill_table_.capacity(),
-        (range.end - sizeof(SpillTableHeader) + sizeof(SpillEntry) - 1) / sizeof(SpillEntry));
-    for (next = std::max(next, static_cast<SpillHandle>(first)); next < last; ++next) {
-      if (!spill_table_.IsLive(next)) continue;
-      const SpillFacts facts = spill_table_.Facts(next);
-      FenceBeforeSecondLook();
-      if (!spill_table_.IsLive(next)) continue;
-      spilled_.push_back(next);
-      spilled_ids_.insert(facts.object.id);
-      spilled_bytes_ += facts.stored_bytes;
-    }
+void StoreView::ReadSpillTable() {
+  for (SpillHandle next = 0; next < spill_table_.used(); ++next) {
+    if (!spill_table_.IsLive(next)) continue;
+    const SpillFacts facts = spill_table_.Facts(next);
+    FenceBeforeSecondLook();
+    if (!spill_table_.IsLive(next)) continue;
+    spilled_.push_back(next);
+    spilled_ids_.insert(facts.object.id);
+    spilled_bytes_ += facts.stored_bytes;
   }
 }
 

@@ -80,7 +80,7 @@ class StoreView {
 
  private:
   absl::Status Attach(const WindowPage& page);
-  void ReadSpillTable(int fd);
+  void ReadSpillTable();
   bool ReadSlot(uint32_t slot, BlockLook& block, uint64_t& generation) const;
 
   WindowAnswer keeper_{};

@@ -158,7 +158,6 @@ void Server::SleepUntilNeeded() {
   // SYNC S1 parking, consumer's half.
   if (core_->PreparePark()) {
     reactor_->Poll(MostSleepMs());
-    core_->RetrySpill();
     DoNowAndThen(CoarseNowNs());
     core_->Unpark();
   }
@@ -168,6 +167,15 @@ void Server::DoNowAndThen(int64_t now_ns) {
   node_->Decide();
   CloseSilent(now_ns);
   sink_.HelpIfStuck();
+  // Not sooner: whoever waits for room is told meanwhile that the disk takes nothing.
+  if (!core_->spill_stopped()) {
+    spill_stopped_since_ns_ = 0;
+  } else if (spill_stopped_since_ns_ == 0) {
+    spill_stopped_since_ns_ = now_ns;
+  } else if (now_ns - spill_stopped_since_ns_ >= kSpillRetry_ms * 1'000'000) {
+    core_->RetrySpill();
+    spill_stopped_since_ns_ = 0;
+  }
   if (now_ns - quotas_looked_at_ns_ < kBetweenQuotaLooks_ms * 1'000'000) return;
   quotas_looked_at_ns_ = now_ns;
   core_->EnforcePinQuota(now_ns / 1'000'000);

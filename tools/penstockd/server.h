@@ -137,6 +137,7 @@ class Server : public CoreHost, public NodeStore {
   bool population_finished_ = false;
   bool stopping_ = false;
   int64_t quotas_looked_at_ns_ = 0;
+  int64_t spill_stopped_since_ns_ = 0;  // 0: it goes on
   SpinBudget spin_;
   absl::flat_hash_map<int, std::unique_ptr<Connection>> connections_;  // by socket
   std::vector<Connection*> by_row_;

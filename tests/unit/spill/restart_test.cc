@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -47,6 +49,19 @@ TEST(SpillRestart, EveryLiveObjectIsThereAndReadsBackRight) {
   }
   world.Settle([](const SpillStats& stats) { return stats.live_objects == 1; });
   world.ExpectWhole(fresh);
+}
+
+// A table for all that a disk may hold is larger than the memory of its host.
+TEST(SpillRestart, OpeningALargeTableTouchesOnlyWhatWasUsedOfIt) {
+  SpillWorld world({}, /*capacity=*/1 << 20);
+  world.Open();
+  const KeptObject kept = world.Keep(1, 5000);
+  world.Restart();
+  world.ExpectWhole(kept);
+  std::vector<unsigned char> pages(world.memory.bytes() / 4096);
+  ASSERT_EQ(mincore(world.memory.data(), pages.size() * 4096, pages.data()), 0);
+  EXPECT_EQ(std::count_if(pages.begin(), pages.end(),
+                          [](unsigned char page) { return (page & 1) != 0; }), 1) << "pages";
 }
 
 TEST(SpillRestart, FilesOfOtherStoresGoAndNothingElseDoes) {

@@ -2,8 +2,11 @@
 #include "store/spill/spill_table.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "tests/unit/spill/spill_world.h"
 
@@ -70,7 +73,36 @@ TEST(SpillTable, AttachRefusesWhatIsNoTableOfThisRelease) {
   reinterpret_cast<SpillTableHeader*>(memory.data())->version = kSpillTableVersion + 1;
   const absl::Status refused = SpillTable::Attach(memory.data(), memory.bytes()).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_NE(refused.message().find("version 2"), std::string_view::npos) << refused;
+  EXPECT_NE(refused.message().find("version 3"), std::string_view::npos) << refused;
+}
+
+// 16 entries for each slot of a host with 24 GiB are gigabytes of table.
+TEST(SpillTable, ATableOfWhichLittleIsUsedCostsLittle) {
+  constexpr uint32_t kCapacity = 1 << 20;
+  SharedPages memory(SpillTable::BytesFor(kCapacity));
+  SpillTable table = SpillTable::Make(memory.data(), kCapacity, kIncarnation);
+  EXPECT_EQ(table.used(), 0u);
+  table.Publish(2, FactsOf(1), {1, 1});
+  EXPECT_EQ(table.used(), 3u);
+  table.End(2);
+  table.Free(2);
+  EXPECT_EQ(table.used(), 3u) << "it has been touched";
+  const SpillTable next = *SpillTable::Attach(memory.data(), memory.bytes());
+  EXPECT_TRUE(LiveOf(next).empty());
+  std::vector<unsigned char> pages(memory.bytes() / 4096);
+  ASSERT_EQ(mincore(memory.data(), pages.size() * 4096, pages.data()), 0);
+  const auto touched = std::count_if(pages.begin(), pages.end(),
+                                     [](unsigned char page) { return (page & 1) != 0; });
+  EXPECT_EQ(touched, 1) << "pages";
+}
+
+TEST(SpillTable, AttachRefusesOneThatSaysMoreIsUsedThanThereIs) {
+  SharedPages memory(SpillTable::BytesFor(4));
+  SpillTable::Make(memory.data(), 4, kIncarnation);
+  reinterpret_cast<SpillTableHeader*>(memory.data())->used = 5;
+  const absl::Status refused = SpillTable::Attach(memory.data(), memory.bytes()).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(refused.message().find("5 are used"), std::string_view::npos) << refused;
 }
 
 TEST(SpillTableDeathTest, AnEntryIsDroppedOnce) {

@@ -225,10 +225,30 @@ void World::TakeGrant(HonestClient& who, const FakeLease& lease,
   PENSTOCK_CHECK(lease.slot < kSlots && lease.block_bytes >= 64 &&
                  lease.offset + lease.block_bytes <= kArenaBytes);
   const Block block{lease, next_mark_++, reserved_for};
-  for (const uint64_t at : {lease.offset, lease.offset + lease.block_bytes - 8}) {
+  Mark(block);
+  who.leases.push_back(block);
+}
+
+void World::Mark(const Block& block) {
+  for (const uint64_t at :
+       {block.lease.offset, block.lease.offset + block.lease.block_bytes - 8}) {
     std::memcpy(store_.Bytes(at, 8).data(), &block.mark, 8);
   }
-  who.leases.push_back(block);
+}
+
+// An object that nobody has pinned may have been moved: what is stored of it came along, and
+// the rest of its new block is marked anew.
+void World::Follow(const HonestClient& who, Object& object) {
+  FakeLease& lease = object.block.lease;
+  const LeaseEntry& entry = store_.lease_entry(lease.slot);
+  if (entry.offset == lease.offset || object.pins > 0 || who.pins.contains(lease.slot)) return;
+  const size_t stored = std::min<size_t>(sizeof(object.block.mark), object.size);
+  PENSTOCK_CHECK(std::memcmp(store_.Bytes(entry.offset, 8).data(), &object.block.mark,
+                             stored) == 0)
+      << "slot " << lease.slot << " was moved and its bytes were not";
+  lease.offset = entry.offset;
+  lease.block_bytes = entry.block_bytes;
+  Mark(object.block);
 }
 
 void World::TakeObject(HonestClient& who, const Completion& answer) {
@@ -330,6 +350,7 @@ void World::CheckObject(HonestClient& who, Object& object) {
     PENSTOCK_CHECK(MustBeThere(object.id) == nullptr) << "an honest object is gone";
     return;
   }
+  Follow(who, object);
   CheckBlock(object.block);
   const SlotState state = store_.StateOfSlot(lease.slot);
   PENSTOCK_CHECK(state == SlotState::kSealed || state == SlotState::kDeleted);

@@ -112,6 +112,8 @@ class World {
                  const std::optional<ObjectId>& reserved_for);
   void CheckHonest(HonestClient& who);
   void CheckAll();
+  void Mark(const Block& block);
+  void Follow(const HonestClient& who, Object& object);
   void CheckBlock(const Block& block);
   void CheckObject(HonestClient& who, Object& object);
   void CheckNoOverlap();

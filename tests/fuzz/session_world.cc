@@ -2,6 +2,7 @@
 #include "tests/fuzz/session_world.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "store/base/check.h"
@@ -23,6 +24,11 @@ constexpr int kMostTurnsToRest = 64;
 constexpr uint32_t kPatience_turns = 3;
 // Far from the limit of requests, which is no honest client's business.
 constexpr size_t kMostAskedAgain = 16;
+
+// The first and the last eight bytes.
+std::array<uint64_t, 2> PlacesOfMarks(const Block& block) {
+  return {block.lease.offset, block.lease.offset + block.lease.block_bytes - 8};
+}
 
 }  // namespace
 
@@ -230,8 +236,7 @@ void World::TakeGrant(HonestClient& who, const FakeLease& lease,
 }
 
 void World::Mark(const Block& block) {
-  for (const uint64_t at :
-       {block.lease.offset, block.lease.offset + block.lease.block_bytes - 8}) {
+  for (const uint64_t at : PlacesOfMarks(block)) {
     std::memcpy(store_.Bytes(at, 8).data(), &block.mark, 8);
   }
 }
@@ -332,8 +337,7 @@ void World::Collect(HonestClient& who) {
 }
 
 void World::CheckBlock(const Block& block) {
-  for (const uint64_t at :
-       {block.lease.offset, block.lease.offset + block.lease.block_bytes - 8}) {
+  for (const uint64_t at : PlacesOfMarks(block)) {
     uint64_t mark = 0;
     std::memcpy(&mark, store_.Bytes(at, 8).data(), 8);
     PENSTOCK_CHECK(mark == block.mark) << "bytes of slot " << block.lease.slot

@@ -309,8 +309,7 @@ void Server::Close(int socket_fd) {
     keeper_.SendSessionEnd(connection.number);
   }
   std::erase(broken_sockets_, socket_fd);
-  UniqueFd socket = std::move(connection.socket);
-  sink_.HangUp(std::move(socket), connection.TakeDescriptors());
+  sink_.HangUp(std::move(connection.socket), connection.TakeDescriptors());
   connections_.erase(found);
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <utility>
+#include <vector>
 
 #include "store/wire/packet_socket.h"
 
@@ -36,16 +37,19 @@ bool IsClosed(const UniqueFd& reading_end) {
   return poll(&item, 1, 10'000) == 1 && (item.revents & POLLHUP) != 0;
 }
 
+// Has the sink close one end of a pipe; the other end tells when it has.
+UniqueFd CloseOneOf(DescriptorSink& sink) {
+  Pair pipe = Pipe();
+  std::vector<UniqueFd> fds;
+  fds.push_back(std::move(pipe.theirs));
+  EXPECT_TRUE(sink.Close(std::move(fds)));
+  return std::move(pipe.ours);
+}
+
 TEST(DescriptorSink, ClosesWhatItIsGiven) {
   DescriptorSink sink;
   EXPECT_TRUE(sink.Close({})) << "nothing is little";
-  for (int i = 0; i < 100; ++i) {
-    Pair pipe = Pipe();
-    std::vector<UniqueFd> fds;
-    fds.push_back(std::move(pipe.theirs));
-    EXPECT_TRUE(sink.Close(std::move(fds)));
-    EXPECT_TRUE(IsClosed(pipe.ours)) << i;
-  }
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(IsClosed(CloseOneOf(sink))) << i;
 }
 
 TEST(DescriptorSink, AConversationEndsAtOnceAndWhatWasInItIsClosed) {
@@ -70,30 +74,20 @@ TEST(DescriptorSink, AConversationEndsAtOnceAndWhatWasInItIsClosed) {
 TEST(DescriptorSink, ManyAreAllClosedWithoutWaitingForEach) {
   constexpr size_t kMany = 300;
   DescriptorSink sink;
-  std::vector<Pair> pipes(kMany);
-  for (Pair& pipe : pipes) {
-    pipe = Pipe();
-    std::vector<UniqueFd> fds;
-    fds.push_back(std::move(pipe.theirs));
-    sink.Close(std::move(fds));
-  }
-  for (const Pair& pipe : pipes) EXPECT_TRUE(IsClosed(pipe.ours));
+  std::vector<UniqueFd> ends(kMany);
+  for (UniqueFd& end : ends) end = CloseOneOf(sink);
+  for (const UniqueFd& end : ends) EXPECT_TRUE(IsClosed(end));
   for (int i = 0; i < 1000 && sink.waiting() > 0; ++i) usleep(10'000);
   EXPECT_EQ(sink.waiting(), 0u);
 }
 
 TEST(DescriptorSink, WhatStillWaitsAtItsEndIsClosedToo) {
-  std::vector<Pair> pipes(100);
+  std::vector<UniqueFd> ends(100);
   {
     DescriptorSink sink;
-    for (Pair& pipe : pipes) {
-      pipe = Pipe();
-      std::vector<UniqueFd> fds;
-      fds.push_back(std::move(pipe.theirs));
-      sink.Close(std::move(fds));
-    }
+    for (UniqueFd& end : ends) end = CloseOneOf(sink);
   }
-  for (const Pair& pipe : pipes) EXPECT_TRUE(IsClosed(pipe.ours));
+  for (const UniqueFd& end : ends) EXPECT_TRUE(IsClosed(end));
 }
 
 }  // namespace

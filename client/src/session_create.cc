@@ -35,6 +35,15 @@ absl::Status CheckSize(uint64_t size, uint64_t metadata, uint64_t arena_bytes) {
   return absl::OkStatus();
 }
 
+uint32_t FlagsOf(Priority priority) {
+  switch (priority) {
+    case Priority::kLow: return kSealLowPriority;
+    case Priority::kNormal: return 0;
+    case Priority::kHigh: return kSealHighPriority;
+  }
+  return 0;
+}
+
 }  // namespace
 
 absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& options) {
@@ -88,7 +97,8 @@ absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& opti
   builder.metadata_size_ = static_cast<uint32_t>(options.metadata.size());
   builder.type_tag_ = options.type_tag;
   builder.flags_ = (options.evictable ? kSealEvictable : 0u) |
-                   (options.session_bound ? kSealSessionBound : 0u);
+                   (options.session_bound ? kSealSessionBound : 0u) |
+                   FlagsOf(options.priority);
   if (!options.metadata.empty()) {
     std::memcpy(builder.metadata().data(), options.metadata.data(), options.metadata.size());
   }

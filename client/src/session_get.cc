@@ -245,7 +245,8 @@ absl::StatusOr<std::vector<ObjectInfo>> Session::List() {
     if (StateOf(before) != SlotState::kSealed) continue;
     const ObjectInfo info{object.id, object.size, object.metadata_size, object.type_tag,
                           (object.flags & kSealEvictable) != 0,
-                          (object.flags & kSealSessionBound) != 0};
+                          (object.flags & kSealSessionBound) != 0,
+                          static_cast<Priority>(PriorityOf(object.flags))};
     FenceBeforeSecondLook();
     const uint64_t after = object.state.load(std::memory_order_relaxed);
     if (GenerationOf(after) == GenerationOf(before)) infos.push_back(info);

@@ -15,6 +15,7 @@
 #define PENSTOCK_STORE_OBJECT_ALLOCATOR_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -38,8 +39,10 @@ class Allocator {
   // Makes bytes [offset, offset + bytes) available; both multiples of 64.
   void AddExtent(uint64_t offset, uint64_t bytes);
   // The opposite: takes away whole free extents whose ends are multiples of `alignment`, the
-  // highest first, as long as `keep_bytes` stay free. AddExtent gives them back.
-  std::vector<Extent> TakeFreeExtents(uint64_t alignment, uint64_t keep_bytes);
+  // highest first, as long as `keep_bytes` stay free, and at most so many. AddExtent gives them
+  // back.
+  std::vector<Extent> TakeFreeExtents(uint64_t alignment, uint64_t keep_bytes,
+                                      size_t most_extents = ~size_t{0});
 
   struct Block {
     uint64_t offset;

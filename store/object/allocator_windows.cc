@@ -70,12 +70,13 @@ uint64_t Allocator::LargestPlace() const {
 }
 
 std::vector<Allocator::Extent> Allocator::TakeFreeExtents(uint64_t alignment,
-                                                          uint64_t keep_bytes) {
+                                                          uint64_t keep_bytes,
+                                                          size_t most_extents) {
   FlushStacks();
   std::vector<Extent> taken;
   uint64_t left = free_bytes_;
   for (auto extent = by_offset_.rbegin(); extent != by_offset_.rend(); ++extent) {
-    if (left < keep_bytes + alignment) break;
+    if (left < keep_bytes + alignment || taken.size() == most_extents) break;
     const uint64_t end = (extent->first + extent->second) / alignment * alignment;
     const uint64_t begin = (extent->first + alignment - 1) / alignment * alignment;
     if (begin >= end) continue;

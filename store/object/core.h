@@ -18,6 +18,7 @@
 #ifndef PENSTOCK_STORE_OBJECT_CORE_H_
 #define PENSTOCK_STORE_OBJECT_CORE_H_
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -38,6 +39,7 @@
 #include "store/object/intrusive_slots.h"
 #include "store/object/session.h"
 #include "store/object/spill_host.h"
+#include "store/base/units.h"
 #include "store/shm/hash_index.h"
 #include "store/shm/index_segment.h"
 #include "store/shm/lease_segment.h"
@@ -109,9 +111,18 @@ class Core {
 
   // Arena bytes that are populated and may be handed out.
   void AddExtent(uint64_t offset, uint64_t bytes);
-  // Gives whole free extents of 2 MiB back to the host: they are nobody's until AddExtent. At
-  // least `keep_bytes` stay free; none go while somebody waits for room.
-  std::vector<Allocator::Extent> TakeFreeExtents(uint64_t keep_bytes);
+  // Gives whole free extents of huge pages back to the host: they are nobody's until AddExtent. At
+  // least `keep_bytes` stay free; none go while somebody waits for room. Some hundreds at most:
+  // call it again for the rest.
+  std::vector<Allocator::Extent> TakeFreeExtents(uint64_t keep_bytes,
+                                                 uint64_t alignment = kHugePageBytes);
+  // Of what was given back: the bytes that somebody waits for, until AddExtent brings them.
+  // Nothing is dropped, moved or written out for room before.
+  uint64_t MemoryWanted() const;
+  // The host has none to give just now: room is made from what there is.
+  void SetHostIsShort(bool is_short);
+  uint64_t free_bytes() const { return allocator_.free_bytes(); }
+  uint64_t returned_bytes() const { return returned_bytes_; }
   // No more extents will come: who waits for room beyond the arena is refused.
   void FinishPopulation();
 
@@ -214,6 +225,10 @@ class Core {
     uint64_t generation;
     uint32_t epoch;  // last use known
   };
+  struct SpillCandidate {
+    int64_t age;
+    uint32_t slot;
+  };
   // Who pins most, as of some turns ago.
   struct TopPinner {
     bool is_known = false;
@@ -281,6 +296,10 @@ class Core {
   uint32_t FreeSlots() const {
     return static_cast<uint32_t>(free_slots_.size()) + index_.capacity() - fresh_slot_;
   }
+  // With what was given back.
+  uint64_t StoreBytes() const { return allocator_.total_bytes() + returned_bytes_; }
+  // Whether the host is to be asked before room is made from what there is.
+  bool MemoryComesBack() const { return returned_bytes_ > 0 && !host_is_short_; }
   void AskForLeases();
   bool HandleReserve(SessionRow row, const Submission& record);
   std::optional<uint32_t> TakeBlock(uint64_t block_bytes, uint64_t session, int32_t pid);
@@ -357,8 +376,11 @@ class Core {
   void AddClean(uint32_t slot, uint32_t copy);
   std::optional<uint32_t> TakeCopy(uint32_t slot);
   bool DropClean(uint64_t block_bytes);
+  uint64_t DropCleanOf(std::deque<CleanCopy>& queue, uint64_t block_bytes,
+                       std::vector<uint32_t>& pinned_slots);
   bool Want(uint32_t slot);
   bool MayBeWritten(uint32_t slot) const;
+  std::vector<SpillCandidate> SampleForSpill();
   void StartSpill(uint64_t bytes);
   void WriteOut(uint32_t slot);
   void SpillAhead();
@@ -391,6 +413,7 @@ class Core {
   Allocator allocator_;
   Compaction compaction_;
   uint64_t returned_bytes_ = 0;  // to the host
+  bool host_is_short_ = false;
   bool population_done_ = false;
 
   SlotInfoTable infos_;
@@ -425,7 +448,7 @@ class Core {
   absl::flat_hash_map<ObjectId, uint32_t> spilled_;      // on disk only: the copy
   absl::flat_hash_map<ObjectId, uint32_t> restoring_;    // the slot, once it is being read
   absl::flat_hash_map<uint64_t, SpillJob> spill_jobs_;   // by ticket
-  std::deque<CleanCopy> clean_;                          // in memory and on disk
+  std::array<std::deque<CleanCopy>, kPriorities> clean_; // in memory and on disk, by priority
   uint64_t next_ticket_ = 1;
   uint64_t clean_bytes_ = 0;
   uint64_t writing_bytes_ = 0;

@@ -22,6 +22,9 @@ namespace {
 
 using Phase = Compaction::Phase;
 
+// One look at the lease table's extents for each.
+constexpr uint32_t kMostExtentsAtOnce = 256;
+
 }  // namespace
 
 // Whether moving objects may make a block of this size out of what is free.
@@ -40,7 +43,7 @@ bool Core::MayCompact(uint64_t block_bytes) const {
 // The first in line was not served: begins to make room for it, if that is possible.
 void Core::ConsiderCompaction() {
   Compaction& c = compaction_;
-  if (c.phase != Phase::kIdle || room_waiters_.empty()) return;
+  if (c.phase != Phase::kIdle || room_waiters_.empty() || MemoryComesBack()) return;
   const RoomWaiter& first = room_waiters_.front();
   if (!MayCompact(first.block_bytes)) return;
   c.row = first.row;
@@ -370,15 +373,29 @@ void Core::AskForRelease(uint32_t slot) {
   room_changed_ = true;
 }
 
-std::vector<Allocator::Extent> Core::TakeFreeExtents(uint64_t keep_bytes) {
+std::vector<Allocator::Extent> Core::TakeFreeExtents(uint64_t keep_bytes,
+                                                     uint64_t alignment) {
   if (!room_waiters_.empty()) return {};
+  // Each may split one in two.
+  const size_t most = std::min(kMostExtentsAtOnce, leases_.SpareExtents());
   std::vector<Allocator::Extent> taken =
-      allocator_.TakeFreeExtents(BlockRegions::kRegionBytes, keep_bytes);
+      allocator_.TakeFreeExtents(alignment, keep_bytes, most);
   for (const Allocator::Extent& extent : taken) {
     leases_.RemoveExtent(extent.offset, extent.bytes);
     returned_bytes_ += extent.bytes;
   }
   return taken;
+}
+
+uint64_t Core::MemoryWanted() const {
+  if (!MemoryComesBack() || !somebody_waits_for_room()) return 0;
+  return std::min(room_waiters_.front().block_bytes, returned_bytes_);
+}
+
+void Core::SetHostIsShort(bool is_short) {
+  if (host_is_short_ == is_short) return;
+  host_is_short_ = is_short;
+  room_changed_ = true;
 }
 
 }  // namespace penstock

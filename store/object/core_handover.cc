@@ -55,8 +55,10 @@ void Core::ForgetWork() {
   }
   spill_jobs_.clear();
   // The next core learns from the disk what is there.
-  for (const CleanCopy& item : clean_) {
-    if (slots_.Generation(item.slot) == item.generation) infos_[item.slot].copy_plus_one = 0;
+  for (const std::deque<CleanCopy>& queue : clean_) {
+    for (const CleanCopy& item : queue) {
+      if (slots_.Generation(item.slot) == item.generation) infos_[item.slot].copy_plus_one = 0;
+    }
   }
   room_waiters_.clear();
   AbandonStaleCompaction();

@@ -49,7 +49,8 @@ void Core::Publish(SessionRow row, const Submission& record) {
   }
   if ((record.flags_or_count & kSealEvictable) != 0) {
     info.epoch = EpochOfSeals();
-    evictable_.Push(info.epoch, slot, slots_.Generation(slot));
+    evictable_.Push(PriorityOf(record.flags_or_count), info.epoch, slot,
+                    slots_.Generation(slot));
     stats_.evictable_bytes += lease.block_bytes;
     if (!room_waiters_.empty()) room_changed_ = true;  // it may be dropped for them
     if (evictable_.size() > 1024 && evictable_.size() / 2 > stats_.objects) {
@@ -75,6 +76,7 @@ void Core::CountObject(uint32_t slot) {
   maker.bytes += block_bytes;
   stats_.object_bytes += block_bytes;
   ++stats_.objects;
+  ++stats_.objects_of[PriorityOf(slots_[slot].flags)];
 }
 
 // Enters a sealed object where it is looked for.
@@ -150,6 +152,7 @@ void Core::Free(uint32_t slot) {
   maker.bytes -= lease.block_bytes;
   stats_.object_bytes -= lease.block_bytes;
   --stats_.objects;
+  --stats_.objects_of[PriorityOf(slots_[slot].flags)];
   ++stats_.freed;
   if (!maker.live) ForgetMaker(info.maker);
   if (!doomed_.empty()) doomed_.erase(slot);
@@ -236,6 +239,7 @@ CoreStats Core::Stats() const {
 void Core::CheckInvariants() const {
   allocator_.CheckInvariants();
   uint64_t leased = 0, object_bytes = 0, objects = 0, free_slots = 0, clean = 0;
+  std::array<uint64_t, kPriorities> objects_of = {};
   for (uint32_t slot = 0; slot < index_.capacity(); ++slot) {
     const LeaseEntry& lease = leases_[slot];
     switch (slots_.State(slot)) {
@@ -259,6 +263,7 @@ void Core::CheckInvariants() const {
         PENSTOCK_CHECK(lease.kind == LeaseKind::kObject) << "object slot " << slot;
         object_bytes += lease.block_bytes;
         ++objects;
+        ++objects_of[PriorityOf(slots_[slot].flags)];
         break;
       case SlotState::kEvicting:
         PENSTOCK_CHECK(false) << "slot " << slot << " left half evicted";
@@ -267,6 +272,7 @@ void Core::CheckInvariants() const {
   PENSTOCK_CHECK(leased == stats_.leased_bytes) << leased << " " << stats_.leased_bytes;
   PENSTOCK_CHECK(object_bytes == stats_.object_bytes && objects == stats_.objects)
       << object_bytes << " " << stats_.object_bytes;
+  PENSTOCK_CHECK(objects_of == stats_.objects_of) << "objects by priority";
   PENSTOCK_CHECK(clean == clean_bytes_) << clean << " " << clean_bytes_;
   PENSTOCK_CHECK(free_slots == FreeSlots()) << free_slots;
   PENSTOCK_CHECK(allocator_.free_bytes() + allocator_.reserved_bytes() + leased +

@@ -94,8 +94,11 @@ bool Core::HandleSeal(SessionRow row, const Submission& record) {
                            record.size, record.metadata_size, block_bytes));
     return false;
   }
-  if ((record.flags_or_count & ~uint32_t{kSealEvictable | kSealSessionBound}) != 0) {
-    Break(row, fmt::format("it sealed with the unknown flags {:#x}", record.flags_or_count));
+  constexpr uint32_t kPriorityFlags = kSealLowPriority | kSealHighPriority;
+  constexpr uint32_t kKnown = kSealEvictable | kSealSessionBound | kPriorityFlags;
+  const uint32_t flags = record.flags_or_count;
+  if ((flags & ~kKnown) != 0 || (flags & kPriorityFlags) == kPriorityFlags) {
+    Break(row, fmt::format("it sealed with the flags {:#x}, which mean nothing", flags));
     return false;
   }
   const bool reserved = infos_[record.slot].reserved;

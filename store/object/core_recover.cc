@@ -270,7 +270,7 @@ void Core::ListObject(uint32_t slot) {
   if ((flags & kSealEvictable) != 0) {
     info.epoch = index_.header().epoch.load(std::memory_order_relaxed) - kLongAgo;
     info.epoch = LastUse(slot);
-    evictable_.Push(info.epoch, slot, slots_.Generation(slot));
+    evictable_.Push(PriorityOf(flags), info.epoch, slot, slots_.Generation(slot));
     stats_.evictable_bytes += lease.block_bytes;
   }
   if ((flags & kSealSessionBound) == 0) return;

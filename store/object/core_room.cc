@@ -16,8 +16,7 @@ constexpr size_t kEvictionBatch = 16;
 }  // namespace
 
 bool Core::MayEverFit(uint64_t block_bytes) const {
-  return block_bytes <= (population_done_ ? allocator_.total_bytes() + returned_bytes_
-                                          : index_.header().arena_bytes);
+  return block_bytes <= (population_done_ ? StoreBytes() : index_.header().arena_bytes);
 }
 
 bool Core::HandleLease(SessionRow row, const Submission& record) {
@@ -42,7 +41,7 @@ bool Core::HandleLease(SessionRow row, const Submission& record) {
     return false;
   }
   if (!MayEverFit(block_bytes)) {
-    Answer(row, record.request, AnswerCode::kTooLarge, allocator_.total_bytes());
+    Answer(row, record.request, AnswerCode::kTooLarge, StoreBytes());
     return true;
   }
   if (!IsWithinQuota(row, block_bytes)) {
@@ -112,7 +111,7 @@ bool Core::HandleReserve(SessionRow row, const Submission& record) {
     return true;
   }
   if (!MayEverFit(block_bytes)) {
-    Answer(row, record.request, AnswerCode::kTooLarge, allocator_.total_bytes());
+    Answer(row, record.request, AnswerCode::kTooLarge, StoreBytes());
     return true;
   }
   if (!IsWithinQuota(row, block_bytes)) {
@@ -183,6 +182,7 @@ std::optional<uint32_t> Core::TakeLease(SessionRow row, uint64_t block_bytes) {
 std::optional<uint32_t> Core::TakeLeaseEvicting(SessionRow row, uint64_t block_bytes) {
   for (;;) {
     if (const auto slot = TakeLease(row, block_bytes)) return slot;
+    if (MemoryComesBack() && FreeSlots() > 0) return std::nullopt;
     // What is free suffices and lies apart: objects move (core_compact.cc) before more is
     // dropped. For a small block dropping another one is cheaper.
     if (!IsSmallBlock(block_bytes) && MayCompact(block_bytes)) return std::nullopt;
@@ -268,10 +268,11 @@ void Core::ReturnLease(SessionRow row, uint32_t slot) {
   FreeBlock(slot);
 }
 
-// Makes room: drops objects whose copy is on disk, then least recently used evictable ones;
-// when there are none, has others written to disk, for which the caller waits. True if
-// anything was freed; false if nothing evictable is unpinned, and then the pinned ones that
-// were met are wanted: their last release tells us (SYNC S3).
+// Makes room: drops objects whose copy is on disk, then evictable ones, of both those of lower
+// priority first and of those the least recently used; when there are none, has others written
+// to disk, for which the caller waits. True if anything was freed; false if nothing evictable is
+// unpinned, and then the pinned ones that were met are wanted: their last release tells us
+// (SYNC S3).
 bool Core::EvictFor(uint64_t block_bytes) {
   if (DropClean(block_bytes)) return true;
   std::vector<EvictionEntry> pinned;
@@ -290,7 +291,7 @@ bool Core::EvictFor(uint64_t block_bytes) {
       const uint32_t last_use = LastUse(entry.slot);
       if (last_use != entry.epoch) {
         infos_[entry.slot].epoch = last_use;
-        evictable_.Push(last_use, entry.slot, entry.generation);
+        evictable_.Push(entry.priority, last_use, entry.slot, entry.generation);
         continue;
       }
       slots_.MarkEvicting(entry.slot);
@@ -344,7 +345,7 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
     return true;
   };
   if (!MayEverFit(waiter.block_bytes)) {
-    return refuse(AnswerCode::kTooLarge, allocator_.total_bytes());
+    return refuse(AnswerCode::kTooLarge, StoreBytes());
   }
   if (waiter.reserve && (Exists(waiter.id) || reserved_.contains(waiter.id))) {
     return refuse(AnswerCode::kAlreadyExists, 0);
@@ -462,7 +463,7 @@ Completion Core::RoomRefusal(AnswerCode code) {
   answer.detail[0] = stats_.object_bytes;
   answer.detail[1] = stats_.evictable_bytes;
   answer.detail[2] = stats_.leased_bytes;
-  answer.detail[3] = allocator_.total_bytes();
+  answer.detail[3] = StoreBytes();
   answer.detail[4] = top == makers_.end() ? 0 : static_cast<uint32_t>(top->pid);
   answer.detail[4] |= uint64_t{static_cast<uint32_t>(top_pinner_.pid)} << 32;
   answer.detail[5] = top == makers_.end() ? 0 : top->bytes;

@@ -5,6 +5,7 @@
 // (SYNC S2), free. So writing goes ahead of need, from a watermark on, and a creator that
 // waits finds clean objects. Objects that come back keep their copy and are clean at once.
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -23,6 +24,8 @@ constexpr uint64_t kMostWriting = 256 * kMiB;
 // One choice: the oldest of this many candidates, found in this many slots at most.
 constexpr size_t kSample = 64;
 constexpr uint32_t kMostLooks = 1 << 16;
+// Once a sample is full, and there are objects of a lower priority: so many slots more.
+constexpr uint32_t kLooksForLower = 1024;
 // A get leaves the epoch of its time in its pin word: so many epochs fit into one turnover
 // of the arena. More would make gets touch their epoch words more often.
 constexpr uint64_t kEpochsPerTurnover = 64;
@@ -65,7 +68,8 @@ void Core::CountSealedBytes(uint64_t bytes) {
 void Core::AddClean(uint32_t slot, uint32_t copy) {
   infos_[slot].copy_plus_one = copy + 1;
   clean_bytes_ += leases_[slot].block_bytes;
-  clean_.push_back({slot, slots_.Generation(slot), LastUse(slot)});
+  clean_[PriorityOf(slots_[slot].flags)].push_back(
+      {slot, slots_.Generation(slot), LastUse(slot)});
 }
 
 // The copy of an object in memory is not needed, or goes on alone.
@@ -75,16 +79,31 @@ std::optional<uint32_t> Core::TakeCopy(uint32_t slot) {
   return std::exchange(infos_[slot].copy_plus_one, 0) - 1;
 }
 
-// Drops clean objects that nobody pins, those unused since they were last looked at first.
-// True if anything was freed.
+// Drops clean objects that nobody pins, those of lower priority first. True if anything was
+// freed.
 bool Core::DropClean(uint64_t block_bytes) {
+  uint64_t freed = 0;
+  std::vector<uint32_t> pinned;
+  for (std::deque<CleanCopy>& queue : clean_) {
+    if (freed < block_bytes) freed += DropCleanOf(queue, block_bytes - freed, pinned);
+  }
+  if (freed > 0) return true;
+  bool any = false;
+  for (const uint32_t slot : pinned) any |= Want(slot);
+  return any;
+}
+
+// Of one priority, those unused since they were last looked at first. The bytes freed; the
+// slots of those that somebody pins.
+uint64_t Core::DropCleanOf(std::deque<CleanCopy>& queue, uint64_t block_bytes,
+                           std::vector<uint32_t>& pinned_slots) {
   uint64_t freed = 0;
   std::vector<CleanCopy> pinned;
   // Two rounds: in the first one that was used since gets a second chance.
-  for (size_t looks = 2 * clean_.size(); looks > 0 && freed < block_bytes && !clean_.empty();
+  for (size_t looks = 2 * queue.size(); looks > 0 && freed < block_bytes && !queue.empty();
        --looks) {
-    CleanCopy item = clean_.front();
-    clean_.pop_front();
+    CleanCopy item = queue.front();
+    queue.pop_front();
     const uint64_t word = slots_.Word(item.slot);
     if (StateOf(word) != SlotState::kSealed || GenerationOf(word) != item.generation ||
         !infos_[item.slot].has_copy()) {
@@ -92,7 +111,7 @@ bool Core::DropClean(uint64_t block_bytes) {
     }
     if (const uint32_t last_use = LastUse(item.slot); last_use != item.epoch) {
       item.epoch = last_use;
-      clean_.push_back(item);
+      queue.push_back(item);
       continue;
     }
     // SYNC S2 pin/evict: the mark is a full fence before the look.
@@ -101,6 +120,7 @@ bool Core::DropClean(uint64_t block_bytes) {
     if (IsInUse(item.slot)) {
       slots_.PutBack(item.slot);
       pinned.push_back(item);
+      pinned_slots.push_back(item.slot);
       continue;
     }
     freed += leases_[item.slot].block_bytes;
@@ -110,11 +130,8 @@ bool Core::DropClean(uint64_t block_bytes) {
     Free(item.slot);
     PENSTOCK_CRASH_POINT(kCleanDropped);
   }
-  clean_.insert(clean_.end(), pinned.begin(), pinned.end());
-  if (freed == 0) {
-    for (const CleanCopy& item : pinned) freed += Want(item.slot) ? 1 : 0;
-  }
-  return freed > 0;
+  queue.insert(queue.end(), pinned.begin(), pinned.end());
+  return freed;
 }
 
 // SYNC S3: its last release tells us. True: it went just now.
@@ -130,33 +147,44 @@ bool Core::MayBeWritten(uint32_t slot) const {
          (slots_[slot].flags & (kSealEvictable | kSealSessionBound)) == 0;
 }
 
-// Starts writing about `bytes` of what was used longest ago, as far as a sample tells.
-void Core::StartSpill(uint64_t bytes) {
-  if (spill_ == nullptr || spill_stopped_ || fresh_slot_ == 0) return;
-  struct Candidate {
-    int64_t age;
-    uint32_t slot;
-  };
-  std::vector<Candidate> found;
+// What may be written next: of the lowest priority that was found, what was used longest ago
+// first, as far as a sample tells.
+std::vector<Core::SpillCandidate> Core::SampleForSpill() {
+  std::array<std::vector<SpillCandidate>, kPriorities> found;
+  uint32_t lowest = 0;  // of which there is any object
+  while (lowest + 1 < kPriorities && stats_.objects_of[lowest] == 0) ++lowest;
   const uint32_t now = index_.header().epoch.load(std::memory_order_relaxed);
-  uint32_t looks = 0;
-  for (; looks < kMostLooks && found.size() < kSample && fruitless_looks_ <= fresh_slot_;
-       ++looks) {
+  uint32_t most_looks = std::min(kMostLooks, fresh_slot_);
+  for (uint32_t looks = 0; looks < most_looks && fruitless_looks_ <= fresh_slot_; ++looks) {
     hand_ = hand_ + 1 < fresh_slot_ ? hand_ + 1 : 0;
     ++fruitless_looks_;
     if (!MayBeWritten(hand_)) continue;
+    const uint32_t priority = PriorityOf(slots_[hand_].flags);
+    if (found[priority].size() >= kSample) continue;
     // Somebody waits: the last release of this one will tell.
     if (IsPinned(hand_) && (room_waiters_.empty() || !Want(hand_))) continue;
     fruitless_looks_ = 0;
-    found.push_back({static_cast<int32_t>(now - LastUse(hand_)), hand_});
-    if (found.size() >= fresh_slot_) break;
+    found[priority].push_back({static_cast<int32_t>(now - LastUse(hand_)), hand_});
+    if (found[priority].size() < kSample) continue;
+    if (priority <= lowest) break;
+    most_looks = std::min(most_looks, looks + kLooksForLower);
   }
-  std::stable_sort(found.begin(), found.end(),
-                   [](const Candidate& a, const Candidate& b) { return a.age > b.age; });
+  for (std::vector<SpillCandidate>& sample : found) {
+    if (sample.empty()) continue;
+    std::stable_sort(
+        sample.begin(), sample.end(),
+        [](const SpillCandidate& a, const SpillCandidate& b) { return a.age > b.age; });
+    return std::move(sample);
+  }
+  return {};
+}
+
+// Starts writing about `bytes`.
+void Core::StartSpill(uint64_t bytes) {
+  if (spill_ == nullptr || spill_stopped_ || fresh_slot_ == 0) return;
   uint64_t started = 0;
-  for (const Candidate& candidate : found) {
+  for (const SpillCandidate& candidate : SampleForSpill()) {
     if (started >= bytes || writing_bytes_ >= kMostWriting) break;
-    if (!MayBeWritten(candidate.slot)) continue;  // met twice
     started += leases_[candidate.slot].block_bytes;
     WriteOut(candidate.slot);
   }
@@ -185,7 +213,8 @@ void Core::WriteOut(uint32_t slot) {
 // Ahead of need.
 void Core::SpillAhead() {
   const uint64_t kept = allocator_.total_bytes() / kWatermarkPart;
-  const uint64_t at_hand = allocator_.free_bytes() + clean_bytes_ + writing_bytes_;
+  uint64_t at_hand = allocator_.free_bytes() + clean_bytes_ + writing_bytes_;
+  if (MemoryComesBack()) at_hand += returned_bytes_;
   if (!population_done_ || at_hand >= kept) return;
   StartSpill(kept - at_hand);
 }
@@ -247,6 +276,7 @@ bool Core::ServeRestore(const RoomWaiter& waiter, Evicting evicting) {
   while (!slot) {
     // As for a creator (TakeLeaseEvicting).
     if (evicting == Evicting::kNo) return false;
+    if (MemoryComesBack() && FreeSlots() > 0) return false;
     if (!IsSmallBlock(waiter.block_bytes) && MayCompact(waiter.block_bytes)) return false;
     if (!EvictFor(waiter.block_bytes)) return false;
     compaction_.failed_bytes = 0;

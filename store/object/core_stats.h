@@ -2,7 +2,10 @@
 #ifndef PENSTOCK_STORE_OBJECT_CORE_STATS_H_
 #define PENSTOCK_STORE_OBJECT_CORE_STATS_H_
 
+#include <array>
 #include <cstdint>
+
+#include "store/shm/slot_layout.h"
 
 namespace penstock {
 
@@ -15,6 +18,7 @@ struct CoreStats {
   uint64_t leased_bytes = 0;     // in blocks leased and not sealed
   uint64_t evictable_bytes = 0;  // of object_bytes, what may be dropped
   uint64_t objects = 0;
+  std::array<uint64_t, kPriorities> objects_of = {};  // the same by priority, low first
   uint64_t leases = 0;
   uint64_t doomed = 0;           // deleted objects that somebody still pins
   uint64_t sessions = 0;

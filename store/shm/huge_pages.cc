@@ -31,6 +31,17 @@ absl::Status PopulatePages(int fd, uint64_t offset, uint64_t bytes) {
                      "Start the daemon with a smaller --memory, or raise the limit");
 }
 
+absl::Status ReturnPages(int fd, uint64_t offset, uint64_t bytes) {
+  int result;
+  do {
+    result = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                       static_cast<off_t>(offset), static_cast<off_t>(bytes));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return absl::OkStatus();
+  return ErrnoStatus(errno, fmt::format("giving {} at offset {} back to the host",
+                                        FormatBytes(bytes), FormatBytes(offset)));
+}
+
 absl::Status CollapsePages(std::byte* address, uint64_t bytes) {
   if (madvise(address, bytes, MADV_COLLAPSE) == 0) return absl::OkStatus();
   switch (errno) {

@@ -18,6 +18,10 @@ namespace penstock {
 // Errors: ResourceExhausted. Cost: about 0.1 ms a MiB; call it in steps.
 absl::Status PopulatePages(int fd, uint64_t offset, uint64_t bytes);
 
+// The opposite: the bytes are a hole, the host has their pages. Whoever touches them makes new
+// ones, zeroed. Errors: what fallocate says. Cost: microseconds a huge page.
+absl::Status ReturnPages(int fd, uint64_t offset, uint64_t bytes);
+
 // Collapses the 2 MiB-aligned range at `address` into huge pages (MADV_COLLAPSE, Linux
 // 6.1). Needs populated pages and no privilege. Errors: Unimplemented on an older
 // kernel; Unavailable where it may succeed later; ResourceExhausted without a free huge

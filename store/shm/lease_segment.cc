@@ -1,9 +1,10 @@
 // Formatting and taking over of the lease table.
 #include "store/shm/lease_segment.h"
 
+#include <algorithm>
 #include <atomic>
-
 #include <new>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -51,39 +52,51 @@ absl::StatusOr<LeaseSegment> LeaseSegment::Attach(std::byte* base, uint64_t byte
 }
 
 void LeaseSegment::AddExtent(uint64_t offset, uint64_t bytes) {
-  const uint32_t count = header_->extent_count;
-  if (count > 0) {
-    ExtentEntry& last = extents_[count - 1];
-    if (last.offset + last.bytes == offset) {
-      last.bytes += bytes;
-      return;
+  ExtentEntry* before = nullptr;  // ends where the new one begins
+  ExtentEntry* after = nullptr;   // begins where it ends
+  ExtentEntry* unused = nullptr;
+  for (ExtentEntry& entry : std::span(extents_, header_->extent_count)) {
+    if (entry.bytes == 0) {
+      unused = &entry;
+    } else if (entry.offset + entry.bytes == offset) {
+      before = &entry;
+    } else if (entry.offset == offset + bytes) {
+      after = &entry;
     }
   }
-  for (ExtentEntry& entry : std::span(extents_, count)) {
-    if (entry.bytes != 0) continue;
-    entry.offset = offset;
+  const uint64_t grown_bytes = bytes + (after != nullptr ? after->bytes : 0);
+  if (before != nullptr) {
+    before->bytes += grown_bytes;
+  } else if (unused != nullptr) {
+    unused->offset = offset;
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    entry.bytes = bytes;
-    return;
+    unused->bytes = grown_bytes;
+  } else {
+    PENSTOCK_CHECK(header_->extent_count < kMostExtents) << "extent at " << offset;
+    extents_[header_->extent_count] = {offset, grown_bytes};
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    ++header_->extent_count;
   }
-  PENSTOCK_CHECK(count < kMostExtents) << "extent at " << offset;
-  extents_[count] = {offset, bytes};
-  header_->extent_count = count + 1;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (after != nullptr) after->bytes = 0;
 }
 
 void LeaseSegment::RemoveExtent(uint64_t offset, uint64_t bytes) {
+  const uint64_t end = offset + bytes;
+  uint64_t removed_bytes = 0;
   for (uint32_t i = 0; i < header_->extent_count; ++i) {
     ExtentEntry& entry = extents_[i];
     const uint64_t entry_end = entry.offset + entry.bytes;
-    if (offset < entry.offset || offset + bytes > entry_end) continue;
-    const uint64_t end = offset + bytes;
+    const uint64_t from = std::max(offset, entry.offset);
+    const uint64_t to = std::min(end, entry_end);
+    if (from >= to) continue;
     // What lies above it first: no byte in use is ever in no extent.
-    if (end < entry_end) AddExtent(end, entry_end - end);
+    if (to < entry_end) AddExtent(to, entry_end - to);
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    entry.bytes = offset - entry.offset;
-    return;
+    entry.bytes = from - entry.offset;
+    removed_bytes += to - from;
   }
-  PENSTOCK_CHECK(false) << "no extent at " << offset;
+  PENSTOCK_CHECK(removed_bytes == bytes) << "no extent at " << offset;
 }
 
 }  // namespace penstock

@@ -42,11 +42,13 @@ class LeaseSegment {
   std::span<uint64_t> graves() const { return {graves_, kGraves}; }
   std::span<const ExtentEntry> extents() const { return {extents_, header_->extent_count}; }
 
-  // Remembers that these bytes are in use. One that continues the last grows it.
+  // Remembers that these bytes are in use. Extents that touch become one; should the daemon die
+  // in the middle, its successor finds two that overlap. Cost: a look at each extent.
   void AddExtent(uint64_t offset, uint64_t bytes);
-  // They are not any more; they lie in one extent. Should the daemon die in the middle, its
-  // successor finds two extents of which the higher one counts where both do.
+  // They are not any more. The same holds.
   void RemoveExtent(uint64_t offset, uint64_t bytes);
+  // At least so many extents can be added.
+  uint32_t SpareExtents() const { return kMostExtents - header_->extent_count; }
 
  private:
   explicit LeaseSegment(std::byte* base);

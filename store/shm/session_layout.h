@@ -60,7 +60,7 @@ namespace penstock {
 
 inline constexpr uint64_t kClientSegmentMagic = 0x494c434b434e5450;  // "PTNCKCLI"
 inline constexpr uint64_t kDaemonSegmentMagic = 0x4d44414b434e5450;  // "PTNCKADM"
-inline constexpr uint32_t kSessionLayoutVersion = 2;
+inline constexpr uint32_t kSessionLayoutVersion = 3;
 
 inline constexpr uint32_t kSubmissionEntries = 1024;
 inline constexpr uint32_t kCompletionEntries = 1024;

@@ -93,7 +93,18 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free);
 enum SealFlags : uint32_t {
   kSealEvictable = 1,     // may be dropped when room is needed
   kSealSessionBound = 2,  // is deleted when its maker's session ends
+  // Of two that could make room, the one of lower priority does. Neither: normal; no object
+  // has both.
+  kSealLowPriority = 4,
+  kSealHighPriority = 8,
 };
+
+inline constexpr uint32_t kPriorities = 3;
+// 0 low, 1 normal, 2 high.
+constexpr uint32_t PriorityOf(uint32_t seal_flags) {
+  if ((seal_flags & kSealHighPriority) != 0) return 2;
+  return (seal_flags & kSealLowPriority) != 0 ? 0 : 1;
+}
 
 inline constexpr uint32_t kBucketWords = 8;
 struct alignas(64) Bucket {

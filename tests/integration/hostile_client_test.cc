@@ -109,7 +109,7 @@ TEST(HostileClient, ThatSealsMoreThanItsLeaseLosesItsSession) {
   attempt([](Submission& seal) { seal.size = ~uint64_t{0}; }, "block of 1024");
   attempt([](Submission& seal) { seal.metadata_size = 25; }, "block of 1024");
   attempt([](Submission& seal) { seal.metadata_size = ~0u; }, "block of 1024");
-  attempt([](Submission& seal) { seal.flags_or_count = 0x80; }, "unknown flags");
+  attempt([](Submission& seal) { seal.flags_or_count = 0x80; }, "the flags 0x80");
   attempt([](Submission& seal) { seal.generation += 1; }, "no lease");
   attempt([](Submission& seal) { seal.slot += 1; }, "no lease");
   attempt([&](Submission& seal) { seal.id = bystander.id(3); }, "neither made nor reserved");

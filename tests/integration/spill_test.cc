@@ -92,6 +92,23 @@ TEST(Spill, AWorkingSetOfFourTimesTheMemoryComesBackByteForByte) {
   }
 }
 
+TEST(Spill, ObjectsOfHighPriorityStayInMemoryWhileOthersGo) {
+  const TempDir disk;
+  const TestDaemon daemon(Arguments(disk.path(), "32MiB"));
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  std::vector<ObjectId> kept;  // a quarter of the memory
+  for (uint64_t i = 0; i < 8; ++i) {
+    kept.push_back(PutPattern(client, i, 1 << 20, {.priority = Priority::kHigh}));
+  }
+  const std::vector<Stored> others = PutMany(client, 96 << 20);
+  EXPECT_GT(daemon.Status().Counter("spilled_objects"), 0u);
+  const ProgramOutcome rows = RunProgram(
+      {ProgramPath("penstock"), "objects", "--dir", daemon.dir(), "--json", "--limit", "0"});
+  for (const ObjectId& id : kept) EXPECT_TRUE(Contains(rows.output, id.ToHex()));
+  ExpectAll(client, others);
+}
+
 TEST(Spill, WhatIsOnDiskOutlivesTheDaemon) {
   const TempDir disk;
   const TestDaemon daemon(Arguments(disk.path(), "16MiB"));

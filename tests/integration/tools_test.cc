@@ -60,7 +60,8 @@ Held PutTwo(Client& client) {
   Held held;
   held.small = PutPattern(client, 1, 1000, {.type_tag = 7});
   const std::vector<std::byte> metadata = Pattern(2, 40);
-  held.large = PutPattern(client, 2, 3 << 20, {.metadata = metadata, .evictable = true});
+  held.large = PutPattern(client, 2, 3 << 20, {.metadata = metadata, .evictable = true,
+                                               .priority = Priority::kLow});
   Must(client.Sync());
   for (int i = 0; i < 2; ++i) held.views.push_back(Must(client.Get(held.large)));
   return held;
@@ -77,6 +78,7 @@ void ExpectTwo(const TestDaemon& daemon, const Held& held) {
   EXPECT_EQ(large.at("size"), 3 << 20);
   EXPECT_EQ(large.at("metadata_size"), 40);
   EXPECT_EQ(large.at("evictable"), true);
+  EXPECT_EQ(large.at("priority"), "low");
   EXPECT_EQ(large.at("maker_session"), held.large.session);
   EXPECT_EQ(large.at("maker_pid"), getpid());
   EXPECT_EQ(large.at("pins"), 2);

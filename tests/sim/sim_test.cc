@@ -44,6 +44,7 @@ Outcome RunSeeds() {
     outcome.counts.spilled += counts.spilled;
     outcome.counts.restored += counts.restored;
     outcome.counts.evicted += counts.evicted;
+    outcome.counts.given_back += counts.given_back;
   }
   return outcome;
 }
@@ -55,16 +56,19 @@ TEST(Simulation, TenThousandSeedsShowNoViolation) {
   EXPECT_EQ(outcome.failure, "") << "PENSTOCK_TEST_SEED=" << outcome.failed_seed;
   const SimulationCounts& counts = outcome.counts;
   fmt::print("{} seeds, {} steps: {} objects sealed, {} got, {} deletes, {} evicted, {} to disk, "
-             "{} back, {} deaths of clients, {} of daemons, {} hand-overs; violations: {}\n",
+             "{} back, {} deaths of clients, {} of daemons, {} hand-overs, {} extents given "
+             "back; violations: {}\n",
              outcome.seeds, counts.steps, counts.sealed, counts.objects_got, counts.deleted,
              counts.evicted, counts.spilled, counts.restored, counts.client_deaths,
-             counts.daemon_deaths, counts.hand_overs, outcome.failure.empty() ? 0 : 1);
+             counts.daemon_deaths, counts.hand_overs, counts.given_back,
+             outcome.failure.empty() ? 0 : 1);
   // One that does nothing finds nothing.
   EXPECT_GT(counts.sealed, 10 * outcome.seeds);
   EXPECT_GT(counts.objects_got, 5 * outcome.seeds);
   EXPECT_GT(counts.daemon_deaths, outcome.seeds / 2);
   EXPECT_GT(counts.hand_overs, outcome.seeds / 2);
   EXPECT_GT(counts.client_deaths, outcome.seeds);
+  EXPECT_GT(counts.given_back, outcome.seeds);
   EXPECT_GT(counts.spilled, outcome.seeds / 4);
   EXPECT_GT(counts.restored, outcome.seeds / 8);
 }

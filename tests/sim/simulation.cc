@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kActors = 6;
 constexpr uint64_t kArena = 32 * kKiB;
+constexpr uint64_t kGivenBack = 1 * kKiB;  // in multiples of this, as of a page
 
 struct Killed {};
 
@@ -93,7 +94,29 @@ void Simulation::RestartDaemon() {
     }
   }
   g_passes_left = -1;
+  // As the populator: what the table does not say is in use is made ready.
+  while (!returned_.empty()) FetchAgain();
   AskAgain();
+}
+
+// Nothing of it is there any more when it comes again.
+void Simulation::GiveBack() {
+  for (const auto& extent : store_.core().TakeFreeExtents(Below(kArena / 2), kGivenBack)) {
+    std::ranges::fill(store_.Bytes(extent.offset, extent.bytes), std::byte{0});
+    Note("{} bytes at {} go to the host", extent.bytes, extent.offset);
+    returned_.push_back(extent);
+    ++counts_.given_back;
+  }
+  store_.core().CheckInvariants();
+}
+
+void Simulation::FetchAgain() {
+  std::swap(returned_[Below(returned_.size())], returned_.back());
+  const Allocator::Extent extent = returned_.back();
+  returned_.pop_back();
+  Note("{} bytes at {} come again", extent.bytes, extent.offset);
+  store_.core().AddExtent(extent.offset, extent.bytes);
+  store_.core().CheckInvariants();
 }
 
 // As Server::Leave and the next one's start.
@@ -107,7 +130,9 @@ void Simulation::HandOver() {
     store_.Resume(state, &disk_, disk_.Copies());
   });
   g_passes_left = -1;
-  if (survived) AskAgain();
+  if (!survived) return;
+  while (!returned_.empty()) FetchAgain();
+  AskAgain();
 }
 
 // As the library does: what the last daemon answered is taken, the rest asked again.
@@ -121,6 +146,8 @@ void Simulation::AskAgain() {
 }
 
 void Simulation::Turn() {
+  if (store_.core().MemoryWanted() > 0 && !OneIn(3)) FetchAgain();
+  if (OneIn(20)) store_.core().SetHostIsShort(OneIn(2));
   if (OneIn(12)) g_passes_left = static_cast<int64_t>(Below(40));
   Survives([this] { store_.core().Turn(); });
   g_passes_left = -1;
@@ -170,6 +197,7 @@ void Simulation::Die(Actor& actor) {
 
 void Simulation::Step() {
   if (OneIn(100)) HandOver();
+  if (OneIn(30)) GiveBack();
   Actor& actor = actors_[Below(kActors)];
   switch (Below(24)) {
     case 0: case 1: case 2:
@@ -263,7 +291,8 @@ void Simulation::Unpin(Actor& actor) {
 void Simulation::Seal(Actor& actor, const FakeLease& lease, const ObjectId& id) {
   const uint64_t size = lease.block_bytes - Below(std::min<uint64_t>(48, lease.block_bytes - 16));
   const uint32_t flags =
-      (OneIn(4) ? kSealEvictable : 0u) | (OneIn(8) ? kSealSessionBound : 0u);
+      (OneIn(4) ? kSealEvictable : 0u) | (OneIn(8) ? kSealSessionBound : 0u) |
+      (OneIn(3) ? (OneIn(2) ? kSealLowPriority : kSealHighPriority) : 0u);
   const uint64_t mark = next_mark_++;
   std::memcpy(store_.Bytes(lease.offset, 8).data(), &mark, 8);
   std::memcpy(store_.Bytes(lease.offset + size - 8, 8).data(), &mark, 8);
@@ -304,6 +333,7 @@ void Simulation::Delete(Actor& actor) {
 void Simulation::Finish() {
   disk_.full = false;
   disk_.failing = false;
+  while (!returned_.empty()) FetchAgain();
   for (Actor& actor : actors_) Die(actor);
   Actor& last = actors_[0];
   for (size_t i = 1; i < actors_.size(); ++i) {

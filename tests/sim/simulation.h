@@ -7,8 +7,9 @@
 // writes to disk done, undone or done untold; it leaves in order for another (--take-over),
 // and dies while it does; the disk is full, slow, answers out of order,
 // fails a read, alters an object for good; creators hoard leases; readers sit on pins and on
-// answers that they do not confirm; askers give up; names are fought for; a deleted object
-// is asked for again. It does not inject hostile records (tests/fuzz does).
+// answers that they do not confirm; askers give up; names are fought for; a deleted object is
+// asked for again; free memory goes to the host, which has none to give when it is needed. It
+// does not inject hostile records (tests/fuzz does).
 //
 // After every step: Core::CheckInvariants; every pin that a living client has keeps its
 // bytes; every answer agrees with what was sealed and deleted. At the end: everything that
@@ -27,7 +28,7 @@
 
 #include <fmt/format.h>
 
-#include "tests/sim/fake_disk.h"
+#include "tests/support/fake_disk.h"
 #include "tests/support/fake_client.h"
 
 namespace penstock::testing {
@@ -44,6 +45,7 @@ struct SimulationCounts {
   uint64_t spilled = 0;
   uint64_t restored = 0;
   uint64_t evicted = 0;
+  uint64_t given_back = 0;  // extents
 };
 
 class Simulation {
@@ -92,6 +94,8 @@ class Simulation {
   bool Survives(Call&& call);
   void Turn();
   void Disk();
+  void GiveBack();
+  void FetchAgain();
   void RestartDaemon();
   void HandOver();
   void AskAgain();
@@ -117,6 +121,7 @@ class Simulation {
   std::mt19937_64 random_;
   FakeStore store_;
   FakeDisk disk_;
+  std::vector<Allocator::Extent> returned_;  // to the host
   std::vector<Actor> actors_;
   std::vector<ObjectId> names_;
   std::map<ObjectId, Object> live_;                 // must be there

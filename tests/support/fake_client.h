@@ -171,6 +171,7 @@ class FakeStore {
   FakeHost& host() { return host_; }
   IndexSegment index() const { return index_; }
   LeaseEntry& lease_entry(uint32_t slot) const { return leases_[slot]; }
+  LeaseSegment& lease_table() { return leases_; }
   std::span<std::byte> Bytes(uint64_t offset, uint64_t bytes) {
     return {arena_.data() + offset, bytes};
   }

@@ -91,20 +91,32 @@ std::string Maker(const BlockLook& object) {
              : fmt::format("{}/{}", object.session, object.maker_pid);
 }
 
+const char* NameOfPriority(uint32_t seal_flags) {
+  constexpr const char* kNames[kPriorities] = {"low", "normal", "high"};
+  return kNames[PriorityOf(seal_flags)];
+}
+
+// What stands in the column of what the daemon may do with the object.
+std::string Policy(const BlockLook& object) {
+  std::string text = PriorityOf(object.flags) == 1 ? "" : NameOfPriority(object.flags);
+  if ((object.flags & kSealEvictable) != 0) text += text.empty() ? "evictable" : " evictable";
+  return text;
+}
+
 void PrintTable(const StoreView& view, const Listing& listing) {
   if (listing.all == 0) {
     std::cout << "The store holds no object.\n";
     return;
   }
   Table table({"id", "state", ">size", ">metadata", ">type", "maker", ">pins", "pinned by",
-               "disk"});
+               "policy", "disk"});
   for (const BlockLook& object : listing.rows) {
     table.Add({object.id.ToHex(),
                fmt::format("{}{}", NameOf(object.state), object.is_torn ? "?" : ""),
                FormatBytes(object.size), FormatBytes(object.metadata_size),
                fmt::format("{:#x}", object.type_tag), Maker(object),
                fmt::format("{}", PinsOf(object)), PinnersOf(view, object),
-               object.is_on_disk ? "yes" : ""});
+               Policy(object), object.is_on_disk ? "yes" : ""});
   }
   std::cout << table.Format()
             << fmt::format("{} objects, {} of payload\n", listing.all,
@@ -121,6 +133,7 @@ nlohmann::ordered_json AsJson(const StoreView& view, const BlockLook& object) {
   json["metadata_size"] = object.metadata_size;
   json["type_tag"] = object.type_tag;
   json["evictable"] = (object.flags & kSealEvictable) != 0;
+  json["priority"] = NameOfPriority(object.flags);
   json["block_bytes"] = object.block_bytes;
   json["maker_session"] = object.session;
   json["maker_pid"] = object.maker_pid;

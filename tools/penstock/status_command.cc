@@ -32,6 +32,9 @@ void PrintStatus(const DaemonStatus& status, const std::string& dir) {
   Row("populated", FormatBytes(count("populated_bytes")),
       Percent(count("populated_bytes"), arena) +
           (count("population_done") != 0 ? "" : ", going on in the background"));
+  if (count("returned_bytes") != 0) {
+    Row("given back", FormatBytes(count("returned_bytes")), "to the host, until it is needed");
+  }
   Row("huge pages", FormatBytes(count("huge_bytes")), Percent(count("huge_bytes"), arena));
   Row("index in huge", FormatBytes(count("index_huge_bytes")),
       Percent(count("index_huge_bytes"), count("index_bytes")));

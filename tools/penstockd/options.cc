@@ -112,6 +112,10 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
   if (name == "spill-limit") return SetBytes(name, text, options.spill_limit_bytes);
   if (name == "client-quota") return SetBytes(name, text, options.client_quota_bytes);
   if (name == "pin-quota") return SetBytes(name, text, options.pin_quota_bytes);
+  if (name == "give-back-after") {
+    return SetNumber(name, text, 1, 86'400, options.give_back_after_s);
+  }
+  if (name == "keep-free") return SetBytes(name, text, options.keep_free_bytes.emplace(0));
   if (name == "spill-io") {
     const auto found = kSpillIoNames.find(text);
     if (found == kSpillIoNames.end()) {
@@ -132,7 +136,8 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
   return absl::InvalidArgumentError(
       fmt::format("'{}' is no option: those known are dir, memory, objects, huge-pages, "
                   "log-level, max-sessions, max-sessions-per-user, client-quota, pin-quota, allow, "
-                  "spill-dir, spill-limit, spill-io, cpus, max-workers, owner-pid", name));
+                  "spill-dir, spill-limit, spill-io, give-back-after, keep-free, "
+                  "cpus, max-workers, owner-pid", name));
 }
 
 absl::Status ApplyFile(const std::string& path, RawOptions& raw) {
@@ -212,6 +217,11 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   app.add_option("--spill-limit", flags["spill-limit"],
                  "most bytes there, like 100GiB (as far as the disk goes)");
   app.add_option("--spill-io", flags["spill-io"], "auto, uring or threads (auto)");
+  app.add_option("--give-back-after", flags["give-back-after"],
+                 "seconds, 1 to 86400: memory that stays free so long goes back to the host, and "
+                 "comes again when it is needed (never)");
+  app.add_option("--keep-free", flags["keep-free"],
+                 "so much free memory does not go (an eighth of the arena)");
   app.add_option("--cpus", flags["cpus"],
                  "CPUs that tasks may use, 1 to 10000 (as many as the machine has)");
   app.add_option("--max-workers", flags["max-workers"],
@@ -251,6 +261,11 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
     parsed.exit_code = Refuse(absl::InvalidArgumentError(
         "--take-over keeps the memory and the objects that the store has: leave out memory "
         "and objects"));
+    return parsed;
+  }
+  if (raw.values.contains("keep-free") && !raw.values.contains("give-back-after")) {
+    parsed.exit_code = Refuse(absl::InvalidArgumentError(
+        "keep-free says how much of what --give-back-after gives stays: give both, or neither"));
     return parsed;
   }
   store_exists |= parsed.options.take_over;

@@ -32,6 +32,8 @@ struct DaemonOptions {
   AllowList allow;                  // users beside the store's own
   std::string spill_dir;            // where objects go when memory is full; empty: nowhere
   uint64_t spill_limit_bytes = 0;   // most bytes there; 0: as far as the disk goes
+  uint32_t give_back_after_s = 0;   // free memory goes to the host after so long; 0: never
+  std::optional<uint64_t> keep_free_bytes;  // not this much; none: an eighth of the arena
   SpillIo spill_io = SpillIo::kAuto;
   uint32_t cpus = 0;                // that tasks may use; 0: as many as the machine has
   uint32_t max_workers = 64;        // processes of tasks and actors

@@ -1,4 +1,5 @@
-// Populator: the background threads that give the arena and the index their pages.
+// Populator: the background threads that give the arena and the index their pages, and later
+// give pages of the arena back to the host and fetch them again.
 //
 // Step by step: allocate 4 KiB pages (missing memory is an error here and not a SIGBUS in
 // a client), collapse them into 2 MiB pages, hand the extent to the daemon. Ranges that
@@ -11,12 +12,15 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "store/shm/huge_pages.h"
 #include "store/shm/lease_layout.h"
 #include "store/shm/mapping.h"
 #include "store/shm/memory_file.h"
@@ -32,37 +36,59 @@ struct PopulatorProgress {
   uint64_t populated_bytes = 0;  // of the arena
   uint64_t huge_bytes = 0;       // of the arena, in pages of 2 MiB
   uint64_t index_huge_bytes = 0;
+  uint64_t returned_bytes = 0;   // to the host, of the arena
   bool done = false;
   std::string note;              // why something is not as it could be; empty: all well
 };
 
 class Populator {
  public:
+  using Extents = std::vector<std::pair<uint64_t, uint64_t>>;  // offset, bytes
+  using Allocate = std::function<absl::Status(int fd, uint64_t offset, uint64_t bytes)>;
+
   // `notify_fd`: an eventfd rung whenever TakeReady has something new. `collapse` false
   // leaves the pages as they are (4 KiB, or hugetlb). `ready`: what a daemon that died had
-  // populated; it is not handed out again.
+  // populated; it is not handed out again. `allocate`: how the host is asked for pages.
   Populator(PopulatorTarget arena, PopulatorTarget index, bool collapse,
-            bool pages_are_huge, int notify_fd, std::vector<ExtentEntry> ready = {});
+            bool pages_are_huge, int notify_fd, std::vector<ExtentEntry> ready = {},
+            Allocate allocate = PopulatePages);
   ~Populator();  // Stops within a step.
   Populator(const Populator&) = delete;
   Populator& operator=(const Populator&) = delete;
 
   void Start();
 
-  // Arena extents that became ready since the last call: offset, bytes.
-  std::vector<std::pair<uint64_t, uint64_t>> TakeReady();
+  // Arena extents that became ready since the last call.
+  Extents TakeReady();
   PopulatorProgress Progress() const;
 
+  // After the first population. The extents are multiples of 2 MiB and nobody's any more.
+  void GiveBack(const Extents& extents);
+  // Makes at least so many bytes of them ready again, if there are as many, with those that
+  // are on their way.
+  void FetchAgain(uint64_t bytes);
+  // Whether the host had no memory for what was to be fetched, since the last call.
+  bool TakeShortage();
+
  private:
+  struct Task {
+    enum Kind { kReturn, kFetch } kind;
+    uint64_t offset;
+    uint64_t bytes;
+  };
+
   void Run();
   void PopulateArena();
   void PopulateIndex();
-  bool WasReady(uint64_t offset) const;
+  Extents NewIn(uint64_t offset, uint64_t bytes) const;
   bool PopulateNextStep();
-  bool Populate(const PopulatorTarget& target, uint64_t offset, uint64_t bytes);
-  bool Fill(const PopulatorTarget& target, uint64_t offset, uint64_t bytes, uint64_t& huge);
+  absl::Status Fill(const PopulatorTarget& target, uint64_t offset, uint64_t bytes);
   bool Collapse(const PopulatorTarget& target, uint64_t offset);
+  void CountHuge(const PopulatorTarget& target, uint64_t offset);
+  void Serve();
   void RetryCollapse();
+  void Return(uint64_t offset, uint64_t bytes);
+  void Fetch(uint64_t offset, uint64_t bytes);
   void SetNote(std::string note);
   bool stopping() const { return stop_.load(std::memory_order_relaxed); }
 
@@ -72,16 +98,22 @@ class Populator {
   const bool pages_are_huge_;
   const int notify_fd_;
   const std::vector<ExtentEntry> ready_before_;
+  const Allocate allocate_;
   std::atomic<bool> stop_{false};
   std::condition_variable wake_;
   std::thread thread_;
 
   mutable std::mutex mutex_;  // guards what follows
-  std::vector<std::pair<uint64_t, uint64_t>> ready_;
+  Extents ready_;
   PopulatorProgress progress_;
   uint64_t next_offset_ = 0;  // of the arena's next step
   bool out_of_memory_ = false;
   std::vector<std::pair<const PopulatorTarget*, uint64_t>> failed_;  // to be tried again
+  std::vector<bool> arena_is_huge_;  // by ranges of 2 MiB
+  std::deque<Task> tasks_;           // a step each
+  Extents returned_;                 // the last one is fetched first
+  uint64_t fetching_bytes_ = 0;      // in tasks
+  bool host_was_short_ = false;
 };
 
 }  // namespace penstock

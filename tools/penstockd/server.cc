@@ -26,6 +26,9 @@ constexpr uint32_t kMostSpinRounds = 1536;
 // may take a millisecond, and one that only spinning finds counts as well.
 constexpr int64_t kBetweenPolls_ns = 2'000'000;
 constexpr int kSpillRetry_ms = 500;
+constexpr int64_t kSecond_ns = 1'000'000'000;
+constexpr int64_t kHostRetry_ns = 1 * kSecond_ns;
+constexpr uint64_t kLeastFetchedBytes = 64 * kMiB;
 constexpr int kBetweenQuotaLooks_ms = 250;
 constexpr uint32_t kWarningsPerSecond = 10;
 
@@ -100,6 +103,10 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
       std::vector<ExtentEntry>(memory_.lease_table.extents().begin(),
                                memory_.lease_table.extents().end()));
   populator_->Start();
+  if (options_.give_back_after_s > 0) {
+    idle_memory_.emplace(options_.keep_free_bytes.value_or(arena_bytes() / 8),
+                         options_.give_back_after_s * kSecond_ns);
+  }
   return absl::OkStatus();
 }
 
@@ -134,6 +141,9 @@ void Server::Run() {
         // Only the socket: the session's pins and leases stand until its process ends.
         reactor_->Remove(fd);
       }
+    }
+    if (const uint64_t wanted = core_->MemoryWanted(); wanted > 0) {
+      populator_->FetchAgain(std::max(wanted, kLeastFetchedBytes));
     }
     const int64_t now_ns = CoarseNowNs();
     if (reactor_->has_more() || now_ns - polled_ns >= kBetweenPolls_ns) {
@@ -176,9 +186,30 @@ void Server::DoNowAndThen(int64_t now_ns) {
     core_->RetrySpill();
     spill_stopped_since_ns_ = 0;
   }
+  if (idle_memory_ && population_finished_) MoveIdleMemory(now_ns);
   if (now_ns - quotas_looked_at_ns_ < kBetweenQuotaLooks_ms * 1'000'000) return;
   quotas_looked_at_ns_ = now_ns;
   core_->EnforcePinQuota(now_ns / 1'000'000);
+}
+
+// What nobody needed for a while goes to the host, and comes back before the last of what is
+// left is used.
+void Server::MoveIdleMemory(int64_t now_ns) {
+  if (host_short_since_ns_ != 0 && now_ns - host_short_since_ns_ >= kHostRetry_ns) {
+    host_short_since_ns_ = 0;
+    core_->SetHostIsShort(false);
+  }
+  const uint64_t free_bytes = core_->free_bytes();
+  if (const uint64_t idle_bytes = idle_memory_->Look(now_ns, free_bytes); idle_bytes > 0) {
+    Populator::Extents extents;
+    for (const auto& [offset, bytes] : core_->TakeFreeExtents(free_bytes - idle_bytes)) {
+      extents.emplace_back(offset, bytes);
+    }
+    populator_->GiveBack(extents);
+  } else if (free_bytes < idle_memory_->keep_bytes() / 2 && core_->returned_bytes() > 0 &&
+             host_short_since_ns_ == 0) {
+    populator_->FetchAgain(idle_memory_->keep_bytes() - free_bytes);
+  }
 }
 
 // A disk that was full is tried again now and then, and who says nothing is not waited for.
@@ -193,6 +224,12 @@ int Server::MostSleepMs() const {
   };
   if (!antechamber_.empty()) {
     at_most(antechamber_.silent_since_ns() + kMostSilence_ns - CoarseNowNs());
+  }
+  if (idle_memory_ && population_finished_ && idle_memory_->is_any_idle()) {
+    at_most(idle_memory_->until_ns() - CoarseNowNs());
+  }
+  if (host_short_since_ns_ != 0) {
+    at_most(host_short_since_ns_ + kHostRetry_ns - CoarseNowNs());
   }
   if (sink_.waiting() > 0) at_most(DescriptorSink::kPatience_ns);
   return most_ms;
@@ -232,6 +269,11 @@ void Server::PinQuotaExceeded(SessionRow row, uint64_t pinned_bytes) {
 void Server::OnPopulated() {
   DrainDoorbell(populated_doorbell_.get());
   for (const auto& [offset, bytes] : populator_->TakeReady()) core_->AddExtent(offset, bytes);
+  if (populator_->TakeShortage()) {
+    host_short_since_ns_ = CoarseNowNs();
+    core_->SetHostIsShort(true);
+    Warn(populator_->Progress().note);
+  }
   const PopulatorProgress progress = populator_->Progress();
   if (progress.done && !population_finished_) {
     population_finished_ = true;
@@ -251,6 +293,7 @@ StatusFacts Server::Status() const {
       {"restarts", memory_.index.header().restarts.load(std::memory_order_relaxed)},
       {"arena_bytes", stats.arena_bytes},
       {"populated_bytes", progress.populated_bytes},
+      {"returned_bytes", progress.returned_bytes},
       {"huge_bytes", progress.huge_bytes},
       {"index_bytes", memory_.index_file.bytes()},
       {"index_huge_bytes", progress.index_huge_bytes},

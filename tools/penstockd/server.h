@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "tools/penstockd/antechamber.h"
 #include "tools/penstockd/connection.h"
 #include "tools/penstockd/descriptor_sink.h"
+#include "tools/penstockd/idle_memory.h"
 #include "tools/penstockd/log_budget.h"
 #include "tools/penstockd/options.h"
 #include "tools/penstockd/populator.h"
@@ -112,6 +114,7 @@ class Server : public CoreHost, public NodeStore {
   void Warn(const std::string& line);
   void CloseSilent(int64_t now_ns);
   void DoNowAndThen(int64_t now_ns);
+  void MoveIdleMemory(int64_t now_ns);
   int MostSleepMs() const;
   void Close(int socket_fd);
   void SleepUntilNeeded();
@@ -135,6 +138,8 @@ class Server : public CoreHost, public NodeStore {
   std::unique_ptr<Populator> populator_;
   UniqueFd populated_doorbell_;
   bool population_finished_ = false;
+  std::optional<IdleMemory> idle_memory_;  // none: the host gets nothing back
+  int64_t host_short_since_ns_ = 0;  // 0: it is not
   bool stopping_ = false;
   int64_t quotas_looked_at_ns_ = 0;
   int64_t spill_stopped_since_ns_ = 0;  // 0: it goes on

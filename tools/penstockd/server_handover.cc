@@ -114,6 +114,8 @@ void Server::Leave() {
   // No write of ours reaches the disk after this, and its directory is free.
   if (spill_ != nullptr) spill_->LeaveFiles();
   node_.reset();
+  // No page goes to the host after this.
+  if (idle_memory_) populator_.reset();
   const auto core_state = RetireCore();
   if (!core_state.ok()) spdlog::warn("{}", core_state.status().ToString());
   PENSTOCK_CRASH_POINT(kHandOverLeft);

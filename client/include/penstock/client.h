@@ -42,6 +42,7 @@ struct ObjectInfo {
   uint32_t type_tag = 0;
   bool evictable = false;
   bool session_bound = false;
+  Priority priority = Priority::kNormal;
 };
 
 class Client {

@@ -25,6 +25,10 @@ struct ClientOptions {
   bool read_only = false;
 };
 
+// What makes room for others in a full store: everything of low priority that can, before
+// anything of normal one, and that before anything of high one.
+enum class Priority : uint8_t { kLow, kNormal, kHigh };
+
 struct CreateOptions {
   // Empty: the library makes a fresh id, without a round trip. An id of Client::NextId()
   // costs none either; any other is reserved by one, and of two who create it the second
@@ -36,6 +40,9 @@ struct CreateOptions {
   uint32_t type_tag = 0;
   // May be dropped, least recently used first, when room is needed: a cache.
   bool evictable = false;
+  // Of evictable objects: which is dropped first. Of others, where the daemon has a
+  // --spill-dir: which goes to disk first, and which of those there leaves memory first.
+  Priority priority = Priority::kNormal;
   // Is deleted when the session that made it ends.
   bool session_bound = false;
   // How long to wait for room in a full store, until ResourceExhausted says who holds the

@@ -260,48 +260,5 @@ TEST_F(CoreCompact, WhatNoMoveCanMakeIsMadeByEviction) {
   EXPECT_EQ(store.core().Stats().evicted, 1u);
 }
 
-TEST_F(CoreCompact, FreeExtentsAreGivenBackAndComeAgain) {
-  FakeStore store({.arena_bytes = 16 * kMiB});
-  FakeClient& client = store.Open();
-  store.Put(client, 3 * kMiB);
-  const auto taken = store.core().TakeFreeExtents(/*keep_bytes=*/5 * kMiB);
-  uint64_t bytes = 0;
-  for (const auto& extent : taken) {
-    EXPECT_EQ(extent.offset % (2 * kMiB), 0u);
-    EXPECT_EQ(extent.bytes % (2 * kMiB), 0u);
-    bytes += extent.bytes;
-  }
-  EXPECT_EQ(bytes, 8 * kMiB);
-  EXPECT_EQ(store.core().Stats().ready_bytes, 8 * kMiB);
-  EXPECT_EQ(store.core().Stats().free_bytes, 5 * kMiB);
-  store.core().CheckInvariants();
-  // Not refused as too large: what was given back may come again.
-  const uint32_t request = client.Ask(LeaseRecord(12 * kMiB));
-  store.Turn();
-  EXPECT_EQ(client.Code(request), kNoAnswer);
-  EXPECT_TRUE(store.core().TakeFreeExtents(0).empty()) << "while somebody waits";
-  for (const auto& extent : taken) store.core().AddExtent(extent.offset, extent.bytes);
-  store.Turn();
-  EXPECT_EQ(client.Code(request), AnswerCode::kOk);
-}
-
-TEST_F(CoreCompact, TheNextDaemonKnowsWhichExtentsWereGivenBack) {
-  FakeStore store({.arena_bytes = 16 * kMiB});
-  FakeClient& client = store.Open();
-  std::vector<FakeObject> objects;
-  for (int i = 0; i < 4; ++i) objects.push_back(store.Put(client, 4 * kMiB));
-  store.Delete(client, objects[1]);  // a hole with objects above it
-  const auto taken = store.core().TakeFreeExtents(0);
-  ASSERT_EQ(taken, (std::vector<Allocator::Extent>{{4 * kMiB, 4 * kMiB}}));
-  store.Restart();
-  EXPECT_EQ(store.core().Stats().ready_bytes, 12 * kMiB);
-  EXPECT_EQ(store.core().Stats().free_bytes, 0u);
-  EXPECT_EQ(store.core().Stats().objects, 3u);
-  store.core().AddExtent(4 * kMiB, 4 * kMiB);
-  store.Restart();
-  EXPECT_EQ(store.core().Stats().free_bytes, 4 * kMiB);
-  EXPECT_EQ(store.core().Stats().objects, 3u);
-}
-
 }  // namespace
 }  // namespace penstock::testing

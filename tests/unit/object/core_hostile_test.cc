@@ -136,7 +136,7 @@ TEST(CoreHostile, WrongSealsEndTheSession) {
          r.size = kHuge - kHuge32 + 1;
          r.metadata_size = kHuge32;
        })},
-      {"unknown flag", SealWith([](Scene&, Submission& r) { r.flags_or_count = 4; })},
+      {"unknown flag", SealWith([](Scene&, Submission& r) { r.flags_or_count = 16; })},
       {"all flags", SealWith([](Scene&, Submission& r) { r.flags_or_count = kHuge32; })},
       {"another's id", SealWith([](Scene& s, Submission& r) { r.id = s.bystander.NextId(); })},
       {"another's object's id", SealWith([](Scene& s, Submission& r) { r.id = s.kept.id; })},

@@ -101,7 +101,9 @@ class World {
     return one_size_ ? 1024 : kSizes[Below(7)];
   }
   uint32_t Flags() {
-    return (Below(2) == 0 ? kSealEvictable : 0u) | (Below(4) == 0 ? kSealSessionBound : 0u);
+    constexpr uint32_t kPriorityFlags[] = {0, kSealLowPriority, kSealHighPriority};
+    return kPriorityFlags[Below(3)] | (Below(2) == 0 ? kSealEvictable : 0u) |
+           (Below(4) == 0 ? kSealSessionBound : 0u);
   }
   ObjectId KnownId() {
     if (model_.live().empty() || Below(3) == 0) {

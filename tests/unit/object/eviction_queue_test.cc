@@ -6,6 +6,8 @@
 namespace penstock {
 namespace {
 
+constexpr uint32_t kNormal = 1;
+
 std::vector<uint32_t> SlotsInOrder(EvictionQueue& queue) {
   std::vector<uint32_t> slots;
   while (!queue.empty()) slots.push_back(queue.Pop().slot);
@@ -14,15 +16,24 @@ std::vector<uint32_t> SlotsInOrder(EvictionQueue& queue) {
 
 TEST(EvictionQueue, OldestEpochComesFirst) {
   EvictionQueue queue;
-  queue.Push(7, 1, 0);
-  queue.Push(3, 2, 0);
-  queue.Push(5, 3, 0);
+  queue.Push(kNormal, 7, 1, 0);
+  queue.Push(kNormal, 3, 2, 0);
+  queue.Push(kNormal, 5, 3, 0);
   EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{2, 3, 1}));
+}
+
+TEST(EvictionQueue, LowerPriorityComesFirstWhateverTheEpochs) {
+  EvictionQueue queue;
+  queue.Push(2, 1, 10, 0);
+  queue.Push(0, 9, 11, 0);
+  queue.Push(1, 5, 12, 0);
+  queue.Push(0, 3, 13, 0);
+  EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{13, 11, 12, 10}));
 }
 
 TEST(EvictionQueue, AmongEqualEpochsTheOlderEntryComesFirst) {
   EvictionQueue queue;
-  for (uint32_t slot = 0; slot < 20; ++slot) queue.Push(9, slot, 0);
+  for (uint32_t slot = 0; slot < 20; ++slot) queue.Push(kNormal, 9, slot, 0);
   std::vector<uint32_t> expected(20);
   for (uint32_t slot = 0; slot < 20; ++slot) expected[slot] = slot;
   EXPECT_EQ(SlotsInOrder(queue), expected);
@@ -30,7 +41,7 @@ TEST(EvictionQueue, AmongEqualEpochsTheOlderEntryComesFirst) {
 
 TEST(EvictionQueue, EntryPushedAgainKeepsItsPlace) {
   EvictionQueue queue;
-  for (uint32_t slot = 0; slot < 3; ++slot) queue.Push(9, slot, slot + 100);
+  for (uint32_t slot = 0; slot < 3; ++slot) queue.Push(kNormal, 9, slot, slot + 100);
   const EvictionEntry first = queue.Pop();
   EXPECT_EQ(first.generation, 100u);
   queue.PushAgain(first);
@@ -39,15 +50,15 @@ TEST(EvictionQueue, EntryPushedAgainKeepsItsPlace) {
 
 TEST(EvictionQueue, OrderHoldsWhereEpochsWrapAround) {
   EvictionQueue queue;
-  queue.Push(1, 3, 0);
-  queue.Push(0xffffffff, 2, 0);
-  queue.Push(0xfffffff0, 1, 0);
+  queue.Push(kNormal, 1, 3, 0);
+  queue.Push(kNormal, 0xffffffff, 2, 0);
+  queue.Push(kNormal, 0xfffffff0, 1, 0);
   EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{1, 2, 3}));
 }
 
 TEST(EvictionQueue, CompactDropsWhatIsGoneAndKeepsTheOrder) {
   EvictionQueue queue;
-  for (uint32_t slot = 0; slot < 10; ++slot) queue.Push(10 - slot, slot, 0);
+  for (uint32_t slot = 0; slot < 10; ++slot) queue.Push(kNormal, 10 - slot, slot, 0);
   queue.Compact([](const EvictionEntry& entry) { return entry.slot % 3 == 0; });
   EXPECT_EQ(queue.size(), 4u);
   EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{9, 6, 3, 0}));

@@ -90,15 +90,23 @@ class StoreModel {
   // that nobody uses may have gone.
   void Reconcile(bool pressure) {
     std::vector<ObjectId> evicted;
+    uint32_t highest_gone = 0;
+    uint32_t lowest_left = kPriorities;  // of those that might have gone
     for (const auto& [id, object] : live_) {
       const FakeLease& lease = object.object.lease;
-      if (store_.GenerationOfSlot(lease.slot) != lease.generation) {
+      const bool is_gone = store_.GenerationOfSlot(lease.slot) != lease.generation;
+      if (is_gone) highest_gone = std::max(highest_gone, PriorityOf(object.flags));
+      if (!is_gone && (object.flags & kSealEvictable) != 0 && !InUse(lease.slot)) {
+        lowest_left = std::min(lowest_left, PriorityOf(object.flags));
+      }
+      if (is_gone) {
         EXPECT_TRUE(pressure) << "dropped without need";
         EXPECT_TRUE((object.flags & kSealEvictable) != 0) << "a plain object was dropped";
         EXPECT_FALSE(InUse(lease.slot)) << "a pinned object was dropped";
         evicted.push_back(id);
       }
     }
+    EXPECT_LE(highest_gone, lowest_left) << "one of higher priority was dropped before";
     for (const ObjectId& id : evicted) {
       Forget(live_.at(id).object.lease);
       ended_.insert(id);

@@ -1,7 +1,6 @@
-// A disk in memory, whose writes and reads end when, in what order and how the simulator
-// wants.
-#ifndef PENSTOCK_TESTS_SIM_FAKE_DISK_H_
-#define PENSTOCK_TESTS_SIM_FAKE_DISK_H_
+// A disk in memory, whose writes and reads end when, in what order and how the test wants.
+#ifndef PENSTOCK_TESTS_SUPPORT_FAKE_DISK_H_
+#define PENSTOCK_TESTS_SUPPORT_FAKE_DISK_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -119,4 +118,4 @@ class FakeDisk : public SpillHost {
 
 }  // namespace penstock::testing
 
-#endif  // PENSTOCK_TESTS_SIM_FAKE_DISK_H_
+#endif  // PENSTOCK_TESTS_SUPPORT_FAKE_DISK_H_

@@ -1,0 +1,162 @@
+// Free memory that goes back to the host, and comes again before anything is dropped for room.
+#include <algorithm>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_client.h"
+#include "tests/support/fake_disk.h"
+
+namespace penstock::testing {
+namespace {
+
+using Extents = std::vector<Allocator::Extent>;
+
+TEST(CoreGiveBack, FreeExtentsGoAndComeAgain) {
+  FakeStore store({.arena_bytes = 16 * kMiB});
+  FakeClient& client = store.Open();
+  store.Put(client, 3 * kMiB);
+  const auto taken = store.core().TakeFreeExtents(/*keep_bytes=*/5 * kMiB);
+  uint64_t bytes = 0;
+  for (const auto& extent : taken) {
+    EXPECT_EQ(extent.offset % (2 * kMiB), 0u);
+    EXPECT_EQ(extent.bytes % (2 * kMiB), 0u);
+    bytes += extent.bytes;
+  }
+  EXPECT_EQ(bytes, 8 * kMiB);
+  EXPECT_EQ(store.core().Stats().ready_bytes, 8 * kMiB);
+  EXPECT_EQ(store.core().Stats().free_bytes, 5 * kMiB);
+  store.core().CheckInvariants();
+  // Not refused as too large: what was given back may come again.
+  const uint32_t request = client.Ask(LeaseRecord(12 * kMiB));
+  store.Turn();
+  EXPECT_EQ(client.Code(request), kNoAnswer);
+  EXPECT_TRUE(store.core().TakeFreeExtents(0).empty()) << "while somebody waits";
+  for (const auto& extent : taken) store.core().AddExtent(extent.offset, extent.bytes);
+  store.Turn();
+  EXPECT_EQ(client.Code(request), AnswerCode::kOk);
+}
+
+TEST(CoreGiveBack, TheNextDaemonKnowsWhichExtentsAreTheHosts) {
+  FakeStore store({.arena_bytes = 16 * kMiB});
+  FakeClient& client = store.Open();
+  std::vector<FakeObject> objects;
+  for (int i = 0; i < 4; ++i) objects.push_back(store.Put(client, 4 * kMiB));
+  store.Delete(client, objects[1]);  // a hole with objects above it
+  const auto taken = store.core().TakeFreeExtents(0);
+  ASSERT_EQ(taken, (std::vector<Allocator::Extent>{{4 * kMiB, 4 * kMiB}}));
+  store.Restart();
+  EXPECT_EQ(store.core().Stats().ready_bytes, 12 * kMiB);
+  EXPECT_EQ(store.core().Stats().free_bytes, 0u);
+  EXPECT_EQ(store.core().Stats().objects, 3u);
+  store.core().AddExtent(4 * kMiB, 4 * kMiB);
+  store.Restart();
+  EXPECT_EQ(store.core().Stats().free_bytes, 4 * kMiB);
+  EXPECT_EQ(store.core().Stats().objects, 3u);
+}
+
+TEST(CoreGiveBack, NothingIsDroppedOrWrittenOutWhileMemoryMayComeAgain) {
+  FakeStore store({.arena_bytes = 16 * kMiB});
+  FakeDisk disk([&](uint64_t offset, uint64_t bytes) { return store.Bytes(offset, bytes); });
+  store.core().EnableSpill(&disk);
+  FakeClient& client = store.Open();
+  const FakeObject cache = store.Put(client, 4 * kMiB, kSealEvictable);
+  store.Put(client, 4 * kMiB);
+  const Extents taken = store.core().TakeFreeExtents(0);
+  EXPECT_EQ(store.core().returned_bytes(), 8 * kMiB);
+  EXPECT_EQ(store.core().MemoryWanted(), 0u);
+  const uint32_t request = client.Ask(LeaseRecord(3 * kMiB));
+  for (int i = 0; i < 5; ++i) store.Turn();
+  EXPECT_EQ(client.Code(request), kNoAnswer);
+  EXPECT_EQ(store.core().MemoryWanted(), 3 * kMiB);
+  EXPECT_EQ(disk.operations(), 0u);
+  EXPECT_TRUE(store.Contains(client, cache.id));
+  for (const auto& extent : taken) store.core().AddExtent(extent.offset, extent.bytes);
+  store.Turn();
+  EXPECT_EQ(client.Code(request), AnswerCode::kOk);
+  EXPECT_EQ(store.core().MemoryWanted(), 0u);
+  EXPECT_EQ(store.core().returned_bytes(), 0u);
+  EXPECT_TRUE(store.Contains(client, cache.id));
+}
+
+TEST(CoreGiveBack, WhereTheHostHasNothingRoomIsMadeFromWhatThereIs) {
+  FakeStore store({.arena_bytes = 16 * kMiB});
+  FakeClient& client = store.Open();
+  const FakeObject cache = store.Put(client, 4 * kMiB, kSealEvictable);
+  const Extents taken = store.core().TakeFreeExtents(0);
+  const uint32_t request = client.Ask(LeaseRecord(3 * kMiB));
+  store.Turn();
+  EXPECT_EQ(client.Code(request), kNoAnswer);
+  store.core().SetHostIsShort(true);
+  EXPECT_EQ(store.core().MemoryWanted(), 0u);
+  store.Turn();
+  EXPECT_EQ(client.Code(request), AnswerCode::kOk);
+  EXPECT_FALSE(store.Contains(client, cache.id));
+  // A larger one than there is without the host waits for it, and is not refused.
+  const uint32_t large = client.Ask(LeaseRecord(8 * kMiB));
+  store.Turn();
+  EXPECT_EQ(client.Code(large), kNoAnswer);
+  store.core().SetHostIsShort(false);
+  EXPECT_EQ(store.core().MemoryWanted(), 8 * kMiB);
+  for (const auto& extent : taken) store.core().AddExtent(extent.offset, extent.bytes);
+  store.Turn();
+  EXPECT_EQ(client.Code(large), AnswerCode::kOk);
+}
+
+TEST(CoreGiveBack, AnExtentMayReachOverSeveralThatCameOneByOne) {
+  // As several threads populate them.
+  FakeStore store({.arena_bytes = 16 * kMiB, .populated = false});
+  for (const uint64_t at : {4, 0, 12, 8}) store.core().AddExtent(at * kMiB, 4 * kMiB);
+  store.core().FinishPopulation();
+  FakeClient& client = store.Open();
+  store.Put(client, 1 * kMiB);
+  EXPECT_EQ(store.core().TakeFreeExtents(1 * kMiB), (Extents{{2 * kMiB, 14 * kMiB}}));
+  store.core().AddExtent(10 * kMiB, 2 * kMiB);
+  store.core().AddExtent(12 * kMiB, 2 * kMiB);
+  EXPECT_EQ(store.core().TakeFreeExtents(3 * kMiB), (Extents{{12 * kMiB, 2 * kMiB}}));
+  store.Restart();
+  EXPECT_EQ(store.core().Stats().ready_bytes, 4 * kMiB);
+  EXPECT_EQ(store.core().Stats().objects, 1u);
+}
+
+TEST(CoreGiveBack, TheDaemonsDeathBetweenTheStoresOfTheTableLosesNothing) {
+  // In the middle of [0, 16 MiB) four are taken out, and added again.
+  const std::vector<std::vector<ExtentEntry>> cuts = {
+      {{0, 16 * kMiB}, {12 * kMiB, 4 * kMiB}},                       // the upper part counts
+      {{0, 8 * kMiB}, {12 * kMiB, 4 * kMiB}},                        // out
+      {{0, 16 * kMiB}, {12 * kMiB, 4 * kMiB}},                       // grown over it
+      {{0, 8 * kMiB}, {8 * kMiB, 8 * kMiB}, {12 * kMiB, 4 * kMiB}},  // or beside it
+  };
+  for (const std::vector<ExtentEntry>& cut : cuts) {
+    FakeStore store({.arena_bytes = 16 * kMiB});
+    FakeClient& client = store.Open();
+    const FakeObject below = store.Put(client, 8 * kMiB);
+    const FakeObject gone = store.Put(client, 4 * kMiB);
+    const FakeObject above = store.Put(client, 4 * kMiB);
+    store.Delete(client, gone);
+    LeaseSegment& table = store.lease_table();
+    table.RemoveExtent(0, 16 * kMiB);
+    ASSERT_EQ(table.extents().size(), 1u);
+    auto* const entries = const_cast<ExtentEntry*>(table.extents().data());
+    std::copy(cut.begin(), cut.end(), entries);
+    table.header().extent_count = static_cast<uint32_t>(cut.size());
+    store.Restart();
+    EXPECT_EQ(store.core().Stats().objects, 2u);
+    EXPECT_TRUE(store.Contains(client, below.id));
+    EXPECT_TRUE(store.Contains(client, above.id));
+  }
+}
+
+TEST(CoreGiveBack, ThoseThatHoldNoSlotWaitForASlotAndNotForTheHost) {
+  FakeStore store({.slots = 4, .arena_bytes = 16 * kMiB});
+  FakeClient& client = store.Open();
+  for (int i = 0; i < 4; ++i) store.Put(client, 64, kSealEvictable);
+  store.core().TakeFreeExtents(4 * kMiB);
+  ASSERT_GT(store.core().returned_bytes(), 0u);
+  const uint32_t request = client.Ask(LeaseRecord(64));
+  store.Turn();
+  EXPECT_EQ(client.Code(request), AnswerCode::kOk) << "a cached object gave its slot";
+}
+
+}  // namespace
+}  // namespace penstock::testing

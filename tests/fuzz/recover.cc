@@ -81,7 +81,7 @@ class Program {
         const FakeLease lease = testing::LeaseIn(*answer);
         if (step == 1) return;
         const uint64_t size = lease.block_bytes - input_.Pick(64);
-        const auto flags = static_cast<uint32_t>(input_.Pick(4));
+        const auto flags = static_cast<uint32_t>(input_.Pick(12));
         client.Push(SealRecord(lease, client.NextId(), size, flags));
         return;
       }
@@ -119,7 +119,7 @@ class Program {
       case 9:
         object.size = Word(object.size);
         object.metadata_size = input_.Byte();
-        object.flags = static_cast<uint32_t>(input_.Pick(8));
+        object.flags = static_cast<uint32_t>(input_.Pick(16));
         return;
       case 10: object.id = Id(); return;
       case 11:

@@ -68,7 +68,8 @@ class Program {
       case 4: return world_.Seal(client, input_.Take<uint16_t>(), 0);
       case 5: {
         const auto size = input_.Take<uint16_t>();
-        return world_.Seal(client, size, input_.Byte() & 3);
+        const uint32_t flags = input_.Byte() % 12;  // one priority at most
+        return world_.Seal(client, size, flags);
       }
       case 6: return world_.Ask(client, Request::Kind::kSync, {});
       case 7: return world_.Ask(client, Request::Kind::kContains, Id());
@@ -191,6 +192,8 @@ class Program {
         return store_.core().DropObjectsOf({&number, 1});
       }
       case 6: case 7: return world_.Restart();
+      case 8: return world_.ReturnMemory();
+      case 9: return world_.FetchMemory();
       default: return world_.Turn();
     }
   }

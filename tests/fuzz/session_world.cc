@@ -428,6 +428,7 @@ void World::Restart() {
   for (FakeClient* const hostile : hostile_) Restrain(*hostile);
   store_.host().broken.clear();  // by rows that are given anew
   store_.Restart();
+  while (!returned_.empty()) FetchMemory();
   CheckAll();
   for (const auto& who : honest_) {
     std::vector<Request> lost = who->requests;
@@ -437,6 +438,19 @@ void World::Restart() {
       AskFor(*who, request.kind, request.id, request.record);
     }
   }
+}
+
+void World::ReturnMemory() {
+  for (const auto& extent : store_.core().TakeFreeExtents(0, 1 * kKiB)) {
+    std::ranges::fill(store_.Bytes(extent.offset, extent.bytes), std::byte{0});
+    returned_.push_back(extent);
+  }
+}
+
+void World::FetchMemory() {
+  if (returned_.empty()) return;
+  store_.core().AddExtent(returned_.back().offset, returned_.back().bytes);
+  returned_.pop_back();
 }
 
 void World::Settle() {
@@ -451,6 +465,7 @@ void World::Settle() {
 }
 
 void World::End() {
+  while (!returned_.empty()) FetchMemory();
   Settle();
   while (!hostile_.empty()) KillHostile(0);
   Settle();

@@ -95,6 +95,9 @@ class World {
   void Turn();
   // Turns until there is nothing left to do: the core must come to rest, whoever is open.
   void Settle();
+  // The core's free memory goes to the host, and a part of it comes again.
+  void ReturnMemory();
+  void FetchMemory();
   // The daemon dies between two turns and another takes over, whatever hostile clients wrote
   // meanwhile. Honest ones ask again what was not answered.
   void Restart();
@@ -130,6 +133,7 @@ class World {
   std::vector<std::unique_ptr<HonestClient>> honest_;
   std::vector<FakeClient*> hostile_;
   std::vector<uint64_t> numbers_;  // of all sessions there ever were
+  std::vector<Allocator::Extent> returned_;
   uint64_t next_mark_ = 1;
 };
 

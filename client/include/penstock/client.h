@@ -93,7 +93,8 @@ class Client {
   // daemon has done it, and until then a get may still find it: Sync() waits for that.
   // NotFound when it is not here.
   [[nodiscard]] absl::Status Delete(const ObjectId& id);
-  // All sealed objects. Cost: a round trip and one pass over the slot table.
+  // All sealed objects in memory; what is on disk only is not among them. Cost: a round trip
+  // and one pass over the slot table.
   [[nodiscard]] absl::StatusOr<std::vector<ObjectInfo>> List();
   // Waits until the daemon has handled all that this client sealed and deleted so far.
   // Unavailable, once, when a daemon died before it had.

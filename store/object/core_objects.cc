@@ -274,6 +274,10 @@ void Core::CheckInvariants() const {
       << object_bytes << " " << stats_.object_bytes;
   PENSTOCK_CHECK(objects_of == stats_.objects_of) << "objects by priority";
   PENSTOCK_CHECK(clean == clean_bytes_) << clean << " " << clean_bytes_;
+  uint64_t extent_bytes = 0;
+  for (const ExtentEntry& extent : MergedExtents()) extent_bytes += extent.bytes;
+  PENSTOCK_CHECK(extent_bytes == allocator_.total_bytes())
+      << extent_bytes << " in the table, " << allocator_.total_bytes();
   PENSTOCK_CHECK(free_slots == FreeSlots()) << free_slots;
   PENSTOCK_CHECK(allocator_.free_bytes() + allocator_.reserved_bytes() + leased +
                      object_bytes + compaction_.copy_block_bytes() ==

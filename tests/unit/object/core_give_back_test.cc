@@ -144,6 +144,16 @@ TEST(CoreGiveBack, TheDaemonsDeathBetweenTheStoresOfTheTableLosesNothing) {
     EXPECT_EQ(store.core().Stats().objects, 2u);
     EXPECT_TRUE(store.Contains(client, below.id));
     EXPECT_TRUE(store.Contains(client, above.id));
+    // And it goes on with the table that it found.
+    store.Delete(client, above);
+    uint64_t bytes = 0;
+    const Extents taken = store.core().TakeFreeExtents(0);
+    for (const auto& extent : taken) bytes += extent.bytes;
+    EXPECT_EQ(bytes, store.core().returned_bytes());
+    store.core().CheckInvariants();
+    for (const auto& extent : taken) store.core().AddExtent(extent.offset, extent.bytes);
+    store.core().CheckInvariants();
+    EXPECT_TRUE(store.Contains(client, below.id));
   }
 }
 

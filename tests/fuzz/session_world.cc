@@ -141,7 +141,7 @@ void World::Pin(HonestClient& who) {
   for (auto& [slot, object] : who.objects) {
     if (!object.published || object.deleted || object.pins > 0) continue;
     if (who.client().TryPin(object.id) != slot) {
-      PENSTOCK_CHECK(MustBeThere(object.id) == nullptr || object.flags != 0)
+      PENSTOCK_CHECK(FindWhatMustBeThere(object.id) == nullptr || object.flags != 0)
           << "an honest object cannot be pinned";
       continue;
     }
@@ -213,14 +213,16 @@ void World::Restrain(FakeClient& hostile) {
   }
 }
 
-const Object* World::MustBeThere(const ObjectId& id) const {
-  if (!nobody_deletes_) return nullptr;
+bool World::MustBeThere(const Object& object) const {
+  return nobody_deletes_ && object.published && !object.deleted &&
+         (object.flags & kSealEvictable) == 0;
+}
+
+// A name may have had another object before, that is deleted and still pinned.
+const Object* World::FindWhatMustBeThere(const ObjectId& id) const {
   for (const auto& who : honest_) {
     for (const auto& [slot, object] : who->objects) {
-      if (object.id != id) continue;
-      return object.published && !object.deleted && (object.flags & kSealEvictable) == 0
-                 ? &object
-                 : nullptr;
+      if (object.id == id && MustBeThere(object)) return &object;
     }
   }
   return nullptr;
@@ -257,7 +259,7 @@ void World::Follow(const HonestClient& who, Object& object) {
 }
 
 void World::TakeObject(HonestClient& who, const Completion& answer) {
-  if (const Object* const known = MustBeThere(answer.object.id)) {
+  if (const Object* const known = FindWhatMustBeThere(answer.object.id)) {
     const FakeLease& lease = known->block.lease;
     PENSTOCK_CHECK(answer.object.slot == lease.slot && answer.object.offset == lease.offset &&
                    answer.object.generation == lease.generation &&
@@ -290,7 +292,7 @@ bool World::TakeAnswer(HonestClient& who, Request& request) {
       break;
     }
     default: {
-      const bool there = MustBeThere(request.id) != nullptr;
+      const bool there = FindWhatMustBeThere(request.id) != nullptr;
       if (request.kind == Request::Kind::kContains && !request.cancelled) {
         PENSTOCK_CHECK(answer->code == AnswerCode::kOk);
         PENSTOCK_CHECK(!there || answer->detail[0] == 1) << "an honest object is denied";
@@ -351,14 +353,14 @@ void World::CheckObject(HonestClient& who, Object& object) {
   if (is_gone) {
     PENSTOCK_CHECK(object.pins == 0 && !who.pins.contains(lease.slot))
         << "slot " << lease.slot << " was reused under a pin";
-    PENSTOCK_CHECK(MustBeThere(object.id) == nullptr) << "an honest object is gone";
+    PENSTOCK_CHECK(!MustBeThere(object)) << "an honest object is gone";
     return;
   }
   Follow(who, object);
   CheckBlock(object.block);
   const SlotState state = store_.StateOfSlot(lease.slot);
   PENSTOCK_CHECK(state == SlotState::kSealed || state == SlotState::kDeleted);
-  PENSTOCK_CHECK(state == SlotState::kSealed || MustBeThere(object.id) == nullptr)
+  PENSTOCK_CHECK(state == SlotState::kSealed || !MustBeThere(object))
       << "an honest object was deleted";
   const Slot& slot = store_.index().slot(lease.slot);
   PENSTOCK_CHECK(slot.id == object.id && slot.size == object.size &&

@@ -120,8 +120,9 @@ class World {
   void CheckBlock(const Block& block);
   void CheckObject(HonestClient& who, Object& object);
   void CheckNoOverlap();
-  // Whether this is an honest client's object that nothing can have taken away.
-  const Object* MustBeThere(const ObjectId& id) const;
+  // Whether nothing can have taken this honest client's object away.
+  bool MustBeThere(const Object& object) const;
+  const Object* FindWhatMustBeThere(const ObjectId& id) const;
 
   const bool nobody_deletes_;
   static constexpr uint32_t kSlots = 40;

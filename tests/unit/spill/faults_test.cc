@@ -2,65 +2,47 @@
 // says why, nothing hangs, and later ones work when the cause is gone.
 #include <gtest/gtest.h>
 
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 
+#include "tests/support/small_disk.h"
 #include "tests/unit/spill/faulty_disk.h"
 #include "tests/unit/spill/spill_world.h"
 
 namespace penstock::testing {
 namespace {
 
-constexpr int kNoMount = 77;  // a child's status: it may not mount
-
-// In a child with a file system of its own at `world.directory`.
-int InChildWithTmpfs(const std::string& path, const char* bytes,
-                     const std::function<int()>& body) {
-  return InChild([&] {
-    if (unshare(CLONE_NEWNS) != 0 ||
-        mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        mount("tmpfs", path.c_str(), "tmpfs", 0, bytes) != 0) {
-      return kNoMount;
-    }
-    return body();
-  });
-}
-
 TEST(SpillFaults, AFullDiskFailsTheWritesThatDoNotFitAndNoOthers) {
-  SpillWorld world({.file_bytes = kMiB});
-  const int status = InChildWithTmpfs(world.options.dir, "size=8m,mode=700", [&] {
-    world.Open();
-    std::vector<KeptObject> kept;
-    uint64_t number = 0;
-    SpillDone done;
-    // Large ones until none fits, then small ones until none fits.
-    for (const uint64_t bytes : {uint64_t{700'000}, uint64_t{9'000}}) {
-      for (;;) {
-        done = world.Write(number, bytes);
-        if (done.fault != SpillFault::kNone) break;
-        kept.push_back({done.handle, SpillWorld::ObjectOf(number, bytes), number, bytes});
-        if (++number > 5000) return 2;
-      }
-      if (done.fault != SpillFault::kDiskFull || done.error_number != ENOSPC) return 3;
+  const SmallDisk disk("8m");
+  if (!disk.ok()) GTEST_SKIP() << "a tmpfs takes root: a full disk is not shown";
+  SpillWorld world({.dir = disk.path(), .file_bytes = kMiB});
+  world.Open();
+  std::vector<KeptObject> kept;
+  uint64_t number = 0;
+  SpillDone done;
+  // Large ones until none fits, then small ones until none fits.
+  for (const uint64_t bytes : {uint64_t{700'000}, uint64_t{9'000}}) {
+    for (;;) {
+      done = world.Write(number, bytes);
+      if (done.fault != SpillFault::kNone) break;
+      kept.push_back({done.handle, SpillWorld::ObjectOf(number, bytes), number, bytes});
+      ASSERT_LE(++number, 5000u);
     }
-    if (kept.size() < 9) return 4;
-    for (const KeptObject& object : kept) world.ExpectWhole(object);
-    // Whoever comes when there is room again is served.
-    for (size_t i = 0; i < 4; ++i) world.Drop(kept[i]);
-    world.Settle([&](const SpillStats& stats) { return stats.live_objects == kept.size() - 4; });
-    for (uint64_t i = 0; i < 2; ++i) world.ExpectWhole(world.Keep(6000 + i, 600'000));
-    for (size_t i = 4; i < kept.size(); ++i) world.ExpectWhole(kept[i]);
-    world.Restart();
-    for (size_t i = 4; i < kept.size(); ++i) world.ExpectWhole(kept[i]);
-    return ::testing::Test::HasFailure() ? 1 : 0;
-  });
-  if (status == kNoMount) GTEST_SKIP() << "mounting a tmpfs takes root: a full disk is not shown";
-  EXPECT_EQ(status, 0);
+    ASSERT_EQ(done.fault, SpillFault::kDiskFull);
+    ASSERT_EQ(done.error_number, ENOSPC);
+  }
+  ASSERT_GE(kept.size(), 9u);
+  for (const KeptObject& object : kept) world.ExpectWhole(object);
+  // Whoever comes when there is room again is served.
+  for (size_t i = 0; i < 4; ++i) world.Drop(kept[i]);
+  world.Settle([&](const SpillStats& stats) { return stats.live_objects == kept.size() - 4; });
+  for (uint64_t i = 0; i < 2; ++i) world.ExpectWhole(world.Keep(6000 + i, 600'000));
+  for (size_t i = 4; i < kept.size(); ++i) world.ExpectWhole(kept[i]);
+  world.Restart();
+  for (size_t i = 4; i < kept.size(); ++i) world.ExpectWhole(kept[i]);
 }
 
 TEST(SpillFaults, ADiskThatSaysFullInTheMiddleOfAWriteIsSurvived) {
@@ -179,30 +161,19 @@ TEST(SpillFaults, AFullTableSaysSo) {
 }
 
 TEST(SpillFaults, ADirectoryThatCannotBeWrittenFailsWritesAndServesReads) {
-  SpillWorld world({.file_bytes = kMiB});
-  const int status = InChildWithTmpfs(world.options.dir, "size=64m,mode=700", [&] {
-    world.Open();
-    const KeptObject kept = world.Keep(1, 900'000);
-    // A file that is written stays open for it; only a new one shows it. Its descriptors
-    // keep a remount read-only from working, hence a bind mount.
-    world.store.reset();
-    if (mount(world.options.dir.c_str(), world.options.dir.c_str(), nullptr, MS_BIND,
-              nullptr) != 0 ||
-        mount(nullptr, world.options.dir.c_str(), nullptr,
-              MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) != 0) {
-      return kNoMount;
-    }
-    if (world.TryOpen()) return 2;
-    if (world.refusal.find("Read-only file system") == std::string::npos) return 3;
-    if (umount2(world.options.dir.c_str(), MNT_DETACH) != 0) return 4;
-    world.Open();
-    world.ExpectWhole(kept);
-    return ::testing::Test::HasFailure() ? 1 : 0;
-  });
-  if (status == kNoMount) {
-    GTEST_SKIP() << "mounting takes root: a read-only spill directory is not shown";
-  }
-  EXPECT_EQ(status, 0);
+  SmallDisk disk("64m");
+  if (!disk.ok()) GTEST_SKIP() << "a tmpfs takes root: a read-only directory is not shown";
+  SpillWorld world({.dir = disk.path(), .file_bytes = kMiB});
+  world.Open();
+  const KeptObject kept = world.Keep(1, 900'000);
+  // A file that is written stays open for it; only a new one shows it.
+  world.store.reset();
+  ASSERT_TRUE(disk.SetReadOnly(true));
+  EXPECT_FALSE(world.TryOpen());
+  EXPECT_NE(world.refusal.find("Read-only file system"), std::string::npos) << world.refusal;
+  ASSERT_TRUE(disk.SetReadOnly(false));
+  world.Open();
+  world.ExpectWhole(kept);
 }
 
 TEST(SpillFaults, ADirectoryThatBecomesForbiddenFailsWritesUntilItIsAllowedAgain) {

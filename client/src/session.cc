@@ -106,7 +106,8 @@ absl::Status Session::Adopt(const WelcomeFacts& facts, std::vector<UniqueFd>& fd
   incarnation_ = facts.incarnation;
   number_ = facts.session;
   submissions_ = std::make_unique<SubmissionQueue>(segments_, &index_.header(),
-                                                   daemon_doorbell_.get(), &dead_);
+                                                   daemon_doorbell_.get(), socket_.get(),
+                                                   &dead_);
   leases_ = std::make_unique<LeaseCache>();
   completions_ = std::make_unique<CompletionQueue>(segments_, own_doorbell_.get(),
                                                    submissions_.get(), leases_.get(), &dead_);
@@ -171,7 +172,10 @@ absl::Status Session::WhyUnusable() const {
         "create the object again in the child");
   }
   const std::lock_guard lock(death_mutex_);
-  return why_dead_;
+  if (!why_dead_.ok()) return why_dead_;
+  // The ring showed it before the watching thread has read why.
+  return absl::UnavailableError(
+      "the daemon takes nothing more from this session; the next call says why, or connects anew");
 }
 
 void Session::ReturnLeasesAhead() {
@@ -185,7 +189,9 @@ void Session::ReturnLeasesAhead() {
     leases_->CountTaken();  // taken by us, only to be given back
     records.push_back(record);
   }
-  for (const Submission& record : records) submissions_->Push(record);
+  for (const Submission& record : records) {
+    if (!submissions_->Push(record)) return;
+  }
 }
 
 bool Session::HasHandles() {

@@ -2,6 +2,7 @@
 #include "client/src/submission_queue.h"
 #include "store/base/crash_point.h"
 
+#include <poll.h>
 #include <time.h>
 
 #include <algorithm>
@@ -25,10 +26,17 @@ bool SubmissionQueue::WaitForRoom() {
     if (i < kYieldsBeforeNap) {
       sched_yield();
     } else {
+      if (IsTakenNoMore()) return false;
       nanosleep(&kNap, nullptr);
     }
   }
   return true;
+}
+
+bool SubmissionQueue::IsTakenNoMore() const {
+  if (revoked_->load(std::memory_order_relaxed) != 0) return true;
+  pollfd item{socket_, 0, 0};
+  return poll(&item, 1, 0) > 0 && (item.revents & POLLHUP) != 0;
 }
 
 bool SubmissionQueue::PushMany(std::span<const Submission> records,

@@ -30,13 +30,16 @@ enum class Bell { kRing, kQuiet };
 // Thread safety: every call from any thread.
 class SubmissionQueue {
  public:
+  // `socket`: the session's, whose other end is closed when there will be no daemon any more.
   SubmissionQueue(const SessionSegments& segments, const IndexHeader* index,
-                  int daemon_doorbell, const std::atomic<bool>* dead)
+                  int daemon_doorbell, int socket, const std::atomic<bool>* dead)
       : producer_(segments.MakeSubmissionProducer()), index_(index),
-        daemon_doorbell_(daemon_doorbell), dead_(dead) {}
+        daemon_doorbell_(daemon_doorbell), socket_(socket),
+        revoked_(&segments.daemon->revoked), dead_(dead) {}
 
   // Publishes the record and wakes a sleeping daemon (kQuiet: leaves it asleep). Waits
-  // while the ring is full. False when the session is dead.
+  // while the ring is full. False when the session is dead, also before anybody else knows:
+  // the thread that is to notice may be the one that waits.
   bool Push(const Submission& record, Bell bell = Bell::kRing) {
     return PushMany({&record, 1}, {}, bell);
   }
@@ -77,6 +80,7 @@ class SubmissionQueue {
 
  private:
   bool WaitForRoom();
+  bool IsTakenNoMore() const;
   // With the lock held.
   std::optional<Unpublished> Find(const ObjectId& id, uint64_t most_records);
 
@@ -89,6 +93,8 @@ class SubmissionQueue {
   RingMemory rings_;
   const IndexHeader* const index_;
   const int daemon_doorbell_;
+  const int socket_;
+  const std::atomic<uint32_t>* const revoked_;
   const std::atomic<bool>* const dead_;
 };
 

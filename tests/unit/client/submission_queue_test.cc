@@ -1,12 +1,18 @@
 // The client's ring: own seals found before the daemon took them, a full ring, the bell.
 #include "client/src/submission_queue.h"
 
+#include <sys/socket.h>
+
 #include <atomic>
+#include <chrono>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "store/base/check.h"
+#include "store/base/unique_fd.h"
 #include "tests/support/fake_client.h"
 #include "tests/unit/shm/test_index.h"
 
@@ -17,6 +23,12 @@ using penstock::testing::SealRecord;
 using penstock::testing::TestIndex;
 using penstock::testing::ZeroedMemory;
 
+std::pair<UniqueFd, UniqueFd> SocketPair() {
+  int fds[2] = {-1, -1};
+  PENSTOCK_CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0);
+  return {UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
 struct Fixture {
   TestIndex index{64};
   ZeroedMemory client{SessionGeometry::For(64).client_bytes};
@@ -24,7 +36,8 @@ struct Fixture {
   SessionSegments segments = SessionSegments::At(client.data(), daemon.data(), 64);
   UniqueFd bell = *MakeDoorbell();
   std::atomic<bool> dead{false};
-  SubmissionQueue queue{segments, &index.index.header(), bell.get(), &dead};
+  std::pair<UniqueFd, UniqueFd> sockets = SocketPair();
+  SubmissionQueue queue{segments, &index.index.header(), bell.get(), sockets.first.get(), &dead};
   SubmissionConsumer consumer = segments.MakeSubmissionConsumer();
 
   void PushSeal(const ObjectId& id, uint32_t slot, uint64_t offset) {
@@ -110,6 +123,29 @@ TEST(SubmissionQueue, ImpossibleHeadFindsNothing) {
   for (const uint64_t head : {uint64_t{2}, ~uint64_t{0}, uint64_t{1} << 63}) {
     fixture.segments.daemon->submission_head.store(head);
     EXPECT_FALSE(fixture.queue.FindUnpublished({1, 2, 3}).has_value()) << head;
+  }
+}
+
+// The thread that would notice the daemon's end may be the one that waits for room.
+TEST(SubmissionQueue, AFullRingIsNotWaitedForWhenNobodyWillTakeFromIt) {
+  for (const bool is_revoked : {false, true}) {
+    Fixture fixture;
+    for (uint32_t i = 0; i < kSubmissionEntries; ++i) {
+      ASSERT_TRUE(fixture.queue.Push(SyncRecord()));
+    }
+    std::atomic<bool> returned{false};
+    std::thread waiting([&] {
+      EXPECT_FALSE(fixture.queue.Push(SyncRecord()));
+      returned.store(true);
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    EXPECT_FALSE(returned.load()) << "the daemon may be slow";
+    if (is_revoked) {
+      fixture.segments.daemon->revoked.store(1);
+    } else {
+      fixture.sockets.second.reset();
+    }
+    waiting.join();
   }
 }
 

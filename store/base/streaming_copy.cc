@@ -11,6 +11,7 @@
 #include "store/base/streaming_copy.h"
 
 #include <cstdint>
+#include <iterator>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -128,6 +129,13 @@ void Stream(std::byte* destination, const std::byte* source, size_t bytes) {
   _mm_sfence();
 }
 
+// From here to there one stream beats the four places where the processor has AVX-512: 16 MiB
+// into 300 MB that rotate, 13.7 against 13.3 GB/s (three runs and six, of the best kernel's
+// floor of the same run 0.953 to 0.960 and 0.919 to 0.946). At 1 MiB and 100 MB it does not.
+constexpr size_t kOneStreamFromBytes = size_t{4} << 20;
+constexpr size_t kOneStreamToBytes = size_t{32} << 20;
+constexpr size_t kOneStream = 2;
+
 constexpr StreamingKernel kKernels[] = {
     {"avx512", Stream<CopyPlacesAvx512>},
     {"avx2", Stream<CopyPlacesAvx2>},
@@ -147,6 +155,9 @@ void PlainCopy(std::byte* destination, const std::byte* source, size_t bytes) {
 }
 constexpr StreamingKernel kKernels[] = {{"memcpy", PlainCopy}};
 size_t FirstSupported() { return 0; }
+constexpr size_t kOneStreamFromBytes = ~size_t{0};
+constexpr size_t kOneStreamToBytes = 0;
+constexpr size_t kOneStream = 0;
 
 #endif
 
@@ -158,7 +169,10 @@ std::span<const StreamingKernel> StreamingKernels() {
 }
 
 void StreamingCopy(std::byte* destination, const std::byte* source, size_t bytes) {
-  StreamingKernels().front().copy(destination, source, bytes);
+  const std::span<const StreamingKernel> kernels = StreamingKernels();
+  const bool takes_one_stream = bytes >= kOneStreamFromBytes && bytes <= kOneStreamToBytes &&
+                                kernels.size() == std::size(kKernels);
+  (takes_one_stream ? kernels[kOneStream] : kernels.front()).copy(destination, source, bytes);
 }
 
 }  // namespace penstock

@@ -42,8 +42,8 @@ struct StreamingKernel {
   const char* name;
   void (*copy)(std::byte* destination, const std::byte* source, size_t bytes);
 };
-// Those that this processor can run, the one of StreamingCopy first. For tests and for
-// the bench, which compares them.
+// Those that this processor can run, the one that StreamingCopy takes for most sizes first.
+// For tests and for the bench, which compares them.
 std::span<const StreamingKernel> StreamingKernels();
 
 }  // namespace penstock

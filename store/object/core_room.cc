@@ -328,6 +328,7 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
     if (!ServeRestore(waiter, evicting)) {
       if (evicting == Evicting::kNo || !spill_stopped_) return false;
       if (MayCompact(waiter.block_bytes) || IsCompacting()) return false;
+      if (MemoryComesBack() && FreeSlots() > 0) return false;
       // The disk takes nothing, so no room comes of itself: better told than left to wait.
       const ObjectId id = waiter.id;
       ForgetRestore(id);

@@ -160,7 +160,10 @@ std::vector<Core::SpillCandidate> Core::SampleForSpill() {
     ++fruitless_looks_;
     if (!MayBeWritten(hand_)) continue;
     const uint32_t priority = PriorityOf(slots_[hand_].flags);
-    if (found[priority].size() >= kSample) continue;
+    if (found[priority].size() >= kSample) {
+      fruitless_looks_ = 0;  // there is more for the next time
+      continue;
+    }
     // Somebody waits: the last release of this one will tell.
     if (IsPinned(hand_) && (room_waiters_.empty() || !Want(hand_))) continue;
     fruitless_looks_ = 0;

@@ -234,7 +234,10 @@ void Populator::RetryCollapse() {
     const std::lock_guard lock(mutex_);
     again = std::exchange(failed_, {});
   }
-  for (const auto& [target, offset] : again) Collapse(*target, offset);
+  for (const auto& [target, offset] : again) {
+    if (stopping()) return;
+    Collapse(*target, offset);
+  }
 }
 
 void Populator::GiveBack(const Extents& extents) {
@@ -287,6 +290,7 @@ void Populator::Return(uint64_t offset, uint64_t bytes) {
     if (arena_is_huge_[at / kHugePageBytes]) progress_.huge_bytes -= kHugePageBytes;
     arena_is_huge_[at / kHugePageBytes] = false;
   }
+  RingDoorbell(notify_fd_);  // who waits for room may have found nothing to fetch
 }
 
 void Populator::Fetch(uint64_t offset, uint64_t bytes) {

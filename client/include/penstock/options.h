@@ -25,8 +25,8 @@ struct ClientOptions {
   bool read_only = false;
 };
 
-// What makes room for others in a full store: everything of low priority that can, before
-// anything of normal one, and that before anything of high one.
+// What makes room for others in a full store, of a kind (evictable, or on disk as well, or to be
+// written there): low before normal before high.
 enum class Priority : uint8_t { kLow, kNormal, kHigh };
 
 struct CreateOptions {

@@ -129,6 +129,17 @@ TEST(CorePriority, LowerOnesGoToDiskFirst) {
   EXPECT_EQ(in_memory(2), kEach / 2);
 }
 
+// One of low priority that cannot go, and more of others than a sample holds.
+TEST(CorePriority, APinnedOneOfLowPriorityKeepsNoneOfTheOthersFromGoing) {
+  constexpr size_t kOthers = 150;
+  Scene scene(kOthers + 1);
+  const FakeObject low = scene.store.Put(scene.client, kBlock, kLow);
+  ASSERT_TRUE(scene.client.TryPin(low.id).has_value());
+  for (size_t i = 0; i < kOthers; ++i) scene.store.Put(scene.client, kBlock);
+  for (size_t i = 0; i < kOthers; ++i) scene.MakeRoom();
+  EXPECT_TRUE(scene.IsInMemory(low));
+}
+
 TEST(CorePriority, OfThoseThatCameBackLowerOnesLeaveFirst) {
   Scene scene(4);
   std::vector<FakeObject> objects;

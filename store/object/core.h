@@ -31,6 +31,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
+#include "store/base/units.h"
 #include "store/object/allocator.h"
 #include "store/object/compaction.h"
 #include "store/object/core_stats.h"
@@ -39,7 +40,6 @@
 #include "store/object/intrusive_slots.h"
 #include "store/object/session.h"
 #include "store/object/spill_host.h"
-#include "store/base/units.h"
 #include "store/shm/hash_index.h"
 #include "store/shm/index_segment.h"
 #include "store/shm/lease_segment.h"
@@ -298,8 +298,9 @@ class Core {
   }
   // With what was given back.
   uint64_t StoreBytes() const { return allocator_.total_bytes() + returned_bytes_; }
-  // Whether the host is to be asked before room is made from what there is.
   bool MemoryComesBack() const { return returned_bytes_ > 0 && !host_is_short_; }
+  // Whether a block is to be waited for, and no room made from what there is.
+  bool WaitsForHost() const { return MemoryComesBack() && FreeSlots() > 0; }
   void AskForLeases();
   bool HandleReserve(SessionRow row, const Submission& record);
   std::optional<uint32_t> TakeBlock(uint64_t block_bytes, uint64_t session, int32_t pid);

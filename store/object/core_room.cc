@@ -182,7 +182,7 @@ std::optional<uint32_t> Core::TakeLease(SessionRow row, uint64_t block_bytes) {
 std::optional<uint32_t> Core::TakeLeaseEvicting(SessionRow row, uint64_t block_bytes) {
   for (;;) {
     if (const auto slot = TakeLease(row, block_bytes)) return slot;
-    if (MemoryComesBack() && FreeSlots() > 0) return std::nullopt;
+    if (WaitsForHost()) return std::nullopt;
     // What is free suffices and lies apart: objects move (core_compact.cc) before more is
     // dropped. For a small block dropping another one is cheaper.
     if (!IsSmallBlock(block_bytes) && MayCompact(block_bytes)) return std::nullopt;
@@ -328,7 +328,7 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
     if (!ServeRestore(waiter, evicting)) {
       if (evicting == Evicting::kNo || !spill_stopped_) return false;
       if (MayCompact(waiter.block_bytes) || IsCompacting()) return false;
-      if (MemoryComesBack() && FreeSlots() > 0) return false;
+      if (WaitsForHost()) return false;
       // The disk takes nothing, so no room comes of itself: better told than left to wait.
       const ObjectId id = waiter.id;
       ForgetRestore(id);

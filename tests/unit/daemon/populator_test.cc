@@ -46,6 +46,10 @@ struct World {
     for (const auto& [offset, bytes] : populator.TakeReady()) ready.emplace_back(offset, bytes);
     std::sort(ready.begin(), ready.end());
   }
+  void ForgetReady() {
+    TakeReady();
+    ready.clear();
+  }
   uint64_t ReadyBytes() {
     TakeReady();
     uint64_t sum = 0;
@@ -72,7 +76,7 @@ TEST(Populator, WhatIsGivenBackIsTheHostsUntilItIsFetched) {
   World world;
   EXPECT_EQ(world.ReadyBytes(), kArena);
   EXPECT_EQ(world.HostBytes(), kArena);
-  world.ready.clear();
+  world.ForgetReady();
   world.populator.GiveBack({{4 * kMiB, 8 * kMiB}});
   world.WaitFor([&] { return world.populator.Progress().returned_bytes == 8 * kMiB; });
   EXPECT_EQ(world.HostBytes(), kArena - 8 * kMiB);
@@ -89,9 +93,7 @@ TEST(Populator, WhatIsGivenBackIsTheHostsUntilItIsFetched) {
 
 TEST(Populator, OnlyAsMuchAsIsNeededIsFetched) {
   World world;
-  world.ready.clear();
-  world.TakeReady();
-  world.ready.clear();
+  world.ForgetReady();
   world.populator.GiveBack({{12 * kMiB, 2 * kMiB}, {8 * kMiB, 2 * kMiB}, {0, 4 * kMiB}});
   world.WaitFor([&] { return world.populator.Progress().returned_bytes == 8 * kMiB; });
   world.populator.FetchAgain(5 * kMiB);
@@ -104,8 +106,7 @@ TEST(Populator, OnlyAsMuchAsIsNeededIsFetched) {
 
 TEST(Populator, AHostThatHasNothingToGiveIsToldOfAndAskedAgain) {
   World world;
-  world.TakeReady();
-  world.ready.clear();
+  world.ForgetReady();
   world.populator.GiveBack({{8 * kMiB, 2 * kMiB}, {0, 4 * kMiB}});
   world.WaitFor([&] { return world.populator.Progress().returned_bytes == 6 * kMiB; });
   world.host_is_short = true;

@@ -26,7 +26,6 @@ Core::Core(IndexSegment index, LeaseSegment leases, CoreLimits limits, CoreHost*
 void Core::AddExtent(uint64_t offset, uint64_t bytes) {
   leases_.AddExtent(offset, bytes);
   allocator_.AddExtent(offset, bytes);
-  returned_bytes_ -= std::min(returned_bytes_, bytes);
   room_changed_ = true;
 }
 

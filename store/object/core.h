@@ -80,6 +80,9 @@ struct CoreLimits {
   uint64_t client_quota_bytes = 0;
   uint64_t pin_quota_bytes = 0;
   int64_t pin_quota_grace_ms = 2000;
+  // What of the arena is not populated comes when it is wanted (MemoryWanted), and free extents
+  // may go to the host (TakeFreeExtents).
+  bool memory_comes_back = false;
 };
 
 // A session as the keeper kept it while there was no daemon.
@@ -112,18 +115,22 @@ class Core {
   // Arena bytes that are populated and may be handed out.
   void AddExtent(uint64_t offset, uint64_t bytes);
   // Gives whole free extents of huge pages back to the host: they are nobody's until AddExtent. At
-  // least `keep_bytes` stay free; none go while somebody waits for room. Some hundreds at most:
-  // call it again for the rest.
+  // least `keep_bytes` stay free; none go while somebody waits for room, or if the limits do not
+  // say that memory comes back. Some hundreds at most: call it again for the rest.
   std::vector<Allocator::Extent> TakeFreeExtents(uint64_t keep_bytes,
                                                  uint64_t alignment = kHugePageBytes);
-  // Of what was given back: the bytes that somebody waits for, until AddExtent brings them.
+  // Of what is with the host: the bytes that somebody waits for, until AddExtent brings them.
   // Nothing is dropped, moved or written out for room before.
   uint64_t MemoryWanted() const;
   // The host has none to give just now: room is made from what there is.
   void SetHostIsShort(bool is_short);
   uint64_t free_bytes() const { return allocator_.free_bytes(); }
-  uint64_t returned_bytes() const { return returned_bytes_; }
-  // No more extents will come: who waits for room beyond the arena is refused.
+  // Of the arena, with the host: given back, or not populated yet.
+  uint64_t returned_bytes() const {
+    return limits_.memory_comes_back ? stats_.arena_bytes - allocator_.total_bytes() : 0;
+  }
+  // No more extents will come but those that were given back: who waits for room beyond the arena
+  // is refused.
   void FinishPopulation();
 
   // Takes over the store and the sessions of a daemon that died at any point: reads every row
@@ -296,9 +303,9 @@ class Core {
   uint32_t FreeSlots() const {
     return static_cast<uint32_t>(free_slots_.size()) + index_.capacity() - fresh_slot_;
   }
-  // With what was given back.
-  uint64_t StoreBytes() const { return allocator_.total_bytes() + returned_bytes_; }
-  bool MemoryComesBack() const { return returned_bytes_ > 0 && !host_is_short_; }
+  // With what is with the host.
+  uint64_t StoreBytes() const { return allocator_.total_bytes() + returned_bytes(); }
+  bool MemoryComesBack() const { return returned_bytes() > 0 && !host_is_short_; }
   // Whether a block is to be waited for, and no room made from what there is.
   bool WaitsForHost() const { return MemoryComesBack() && FreeSlots() > 0; }
   void AskForLeases();
@@ -413,7 +420,6 @@ class Core {
   Parker parker_;
   Allocator allocator_;
   Compaction compaction_;
-  uint64_t returned_bytes_ = 0;  // to the host
   bool host_is_short_ = false;
   bool population_done_ = false;
 

@@ -375,21 +375,20 @@ void Core::AskForRelease(uint32_t slot) {
 
 std::vector<Allocator::Extent> Core::TakeFreeExtents(uint64_t keep_bytes,
                                                      uint64_t alignment) {
-  if (!room_waiters_.empty()) return {};
+  if (!limits_.memory_comes_back || !room_waiters_.empty()) return {};
   // Each may split one in two.
   const size_t most = std::min(kMostExtentsAtOnce, leases_.SpareExtents());
   std::vector<Allocator::Extent> taken =
       allocator_.TakeFreeExtents(alignment, keep_bytes, most);
   for (const Allocator::Extent& extent : taken) {
     leases_.RemoveExtent(extent.offset, extent.bytes);
-    returned_bytes_ += extent.bytes;
   }
   return taken;
 }
 
 uint64_t Core::MemoryWanted() const {
-  if (!MemoryComesBack() || !somebody_waits_for_room()) return 0;
-  return std::min(room_waiters_.front().block_bytes, returned_bytes_);
+  if (!WaitsForHost() || !somebody_waits_for_room()) return 0;
+  return std::min(room_waiters_.front().block_bytes, returned_bytes());
 }
 
 void Core::SetHostIsShort(bool is_short) {

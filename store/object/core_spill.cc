@@ -185,6 +185,7 @@ std::vector<Core::SpillCandidate> Core::SampleForSpill() {
 // Starts writing about `bytes`.
 void Core::StartSpill(uint64_t bytes) {
   if (spill_ == nullptr || spill_stopped_ || fresh_slot_ == 0) return;
+  if (writing_bytes_ >= kMostWriting) return;  // what is written by then changes room
   uint64_t started = 0;
   for (const SpillCandidate& candidate : SampleForSpill()) {
     if (started >= bytes || writing_bytes_ >= kMostWriting) break;
@@ -217,7 +218,7 @@ void Core::WriteOut(uint32_t slot) {
 void Core::SpillAhead() {
   const uint64_t kept = allocator_.total_bytes() / kWatermarkPart;
   uint64_t at_hand = allocator_.free_bytes() + clean_bytes_ + writing_bytes_;
-  if (MemoryComesBack()) at_hand += returned_bytes_;
+  if (MemoryComesBack()) at_hand += returned_bytes();
   if (!population_done_ || at_hand >= kept) return;
   StartSpill(kept - at_hand);
 }

@@ -430,7 +430,6 @@ void World::Restart() {
   for (FakeClient* const hostile : hostile_) Restrain(*hostile);
   store_.host().broken.clear();  // by rows that are given anew
   store_.Restart();
-  while (!returned_.empty()) FetchMemory();
   CheckAll();
   for (const auto& who : honest_) {
     std::vector<Request> lost = who->requests;

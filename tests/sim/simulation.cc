@@ -32,7 +32,8 @@ void PassOrDie(CrashPoint point) {
 
 Simulation::Simulation(uint64_t seed)
     : random_(seed), store_({.slots = static_cast<uint32_t>(seed % 4 == 0 ? 16 : 64),
-                             .arena_bytes = kArena}),
+                             .arena_bytes = kArena,
+                             .limits = {.memory_comes_back = true}}),
       disk_([this](uint64_t offset, uint64_t bytes) { return store_.Bytes(offset, bytes); }),
       actors_(kActors) {
   g_crash_hook = PassOrDie;
@@ -94,8 +95,6 @@ void Simulation::RestartDaemon() {
     }
   }
   g_passes_left = -1;
-  // As the populator: what the table does not say is in use is made ready.
-  while (!returned_.empty()) FetchAgain();
   AskAgain();
 }
 
@@ -131,7 +130,6 @@ void Simulation::HandOver() {
   });
   g_passes_left = -1;
   if (!survived) return;
-  while (!returned_.empty()) FetchAgain();
   AskAgain();
 }
 

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "store/base/units.h"
+#include "store/shm/host_memory.h"
 
 namespace penstock {
 namespace {
@@ -90,65 +91,8 @@ std::pair<int, int> KernelVersion(const std::string& release) {
 constexpr const char* kNewerKernel = "apt-get install linux-image-amd64";
 constexpr const char* kNoSeccomp = "docker run --security-opt seccomp=unconfined IMAGE";
 
-struct MemoryLimit {
-  uint64_t limit_bytes = 0;
-  uint64_t free_bytes = 0;
-  std::string who = "the host";
-};
-
-// What can be given back is not in use.
-uint64_t ReclaimableBytes(const std::string& cgroup) {
-  std::ifstream stat(cgroup + "/memory.stat");
-  std::string name;
-  uint64_t value = 0, sum = 0;
-  while (stat >> name >> value) {
-    if (name == "inactive_file" || name == "active_file") sum += value;
-  }
-  return sum;
-}
-
-// The tightest limit of the host and of this process's cgroups, of version 2 or 1.
-MemoryLimit ReadMemoryLimit(const Host& host) {
-  MemoryLimit memory;
-  const auto kib = [&](std::string_view name) {
-    const auto text = ReadField(host.root + "/proc/meminfo", name);
-    uint64_t value = 0;
-    if (text) std::from_chars(text->data(), text->data() + text->size(), value);
-    return value * kKiB;
-  };
-  memory.limit_bytes = kib("MemTotal");
-  memory.free_bytes = kib("MemAvailable");
-  std::ifstream cgroups(host.root + "/proc/self/cgroup");
-  std::string line;
-  while (std::getline(cgroups, line)) {
-    const size_t second = line.find(':', line.find(':') + 1);
-    if (second == std::string::npos) continue;
-    const std::string kind = line.substr(line.find(':') + 1, second - line.find(':') - 1);
-    const bool is_v2 = kind.empty();
-    if (!is_v2 && kind != "memory") continue;
-    const std::string base =
-        host.root + (is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
-    // Every level above may have a limit of its own.
-    for (std::string path = line.substr(second + 1); path.starts_with('/');
-         path = path.substr(0, path.find_last_of('/'))) {
-      const std::string folder = base + path;
-      const auto limit =
-          ReadNumber(folder + (is_v2 ? "/memory.max" : "/memory.limit_in_bytes"));
-      if (!limit || *limit >= memory.limit_bytes) continue;
-      const uint64_t used =
-          ReadNumber(folder + (is_v2 ? "/memory.current" : "/memory.usage_in_bytes"))
-              .value_or(0);
-      const uint64_t held = used - std::min(used, ReclaimableBytes(folder));
-      memory.limit_bytes = *limit;
-      memory.free_bytes = std::min(memory.free_bytes, *limit - std::min(*limit, held));
-      memory.who = "cgroup " + path;
-    }
-  }
-  return memory;
-}
-
 // The arena of a penstockd that is told nothing.
-uint64_t DefaultArena(const MemoryLimit& memory) {
+uint64_t DefaultArena(const HostMemory& memory) {
   return RoundUp(std::min(memory.limit_bytes / 4, kMostDefaultArenaBytes), kHugePageBytes);
 }
 
@@ -199,14 +143,14 @@ Finding ProbeCollapse(const Host& host) {
     return Improvable("huge pages", found + ": memory is in pieces",
                       "sysctl vm.compact_memory=1");
   }
-  const uint64_t pages = DefaultArena(ReadMemoryLimit(host)) / kHugePageBytes;
+  const uint64_t pages = DefaultArena(ReadHostMemory(host.root)) / kHugePageBytes;
   return Improvable("huge pages", found, fmt::format("sysctl vm.nr_hugepages={}", pages));
 }
 
 Finding ProbeHugetlb(const Host& host) {
   const std::string folder = host.root + "/sys/kernel/mm/hugepages/hugepages-2048kB";
   const uint64_t free = ReadNumber(folder + "/free_hugepages").value_or(0);
-  const uint64_t wanted = DefaultArena(ReadMemoryLimit(host)) / kHugePageBytes;
+  const uint64_t wanted = DefaultArena(ReadHostMemory(host.root)) / kHugePageBytes;
   const std::string found = fmt::format("{} free of 2 MiB", free);
   if (free >= wanted && wanted > 0) return Good("reserved pages", found);
   if (host.trials.collapse_errno == 0) {
@@ -278,13 +222,13 @@ Finding ProbeSeccomp(const Host& host) {
 }
 
 Finding ProbeMemory(const Host& host) {
-  const MemoryLimit memory = ReadMemoryLimit(host);
+  const HostMemory memory = ReadHostMemory(host.root);
   const uint64_t arena = DefaultArena(memory);
   const std::string found =
-      fmt::format("{} of {} free ({}), default arena {}", FormatBytes(memory.free_bytes),
-                  FormatBytes(memory.limit_bytes), memory.who, FormatBytes(arena));
-  if (arena <= memory.free_bytes && arena >= 4 * kMiB) return Good("memory", found);
-  const uint64_t fits_mib = memory.free_bytes / 4 * 3 / kMiB;
+      fmt::format("{} of {} free ({}), default arena {}", FormatBytes(memory.available_bytes),
+                  FormatBytes(memory.limit_bytes), memory.limited_by, FormatBytes(arena));
+  if (arena <= memory.available_bytes && arena >= 4 * kMiB) return Good("memory", found);
+  const uint64_t fits_mib = memory.available_bytes / 4 * 3 / kMiB;
   if (fits_mib < 4) {
     return CannotRun("memory", found, "systemctl set-property UNIT MemoryMax=1G");
   }
@@ -317,7 +261,7 @@ Finding ProbeMemlock(const Host& host) {
   const bool has_card = std::filesystem::is_directory(cards, ignored) &&
                         !std::filesystem::is_empty(cards, ignored);
   const std::string found = Size(host.trials.memlock);
-  const uint64_t arena = DefaultArena(ReadMemoryLimit(host));
+  const uint64_t arena = DefaultArena(ReadHostMemory(host.root));
   if (!has_card) return Good("locked memory", found + ", no RDMA card that needs it");
   if (host.trials.memlock >= arena) return Good("locked memory", found);
   return Improvable("locked memory",

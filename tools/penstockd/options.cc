@@ -13,8 +13,8 @@
 #include "store/base/errors.h"
 #include "store/base/store_directory.h"
 #include "store/base/units.h"
+#include "store/shm/host_memory.h"
 #include "store/shm/session_layout.h"
-#include "tools/penstockd/host_memory.h"
 
 namespace penstock {
 namespace {

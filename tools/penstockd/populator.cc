@@ -7,6 +7,9 @@
 #include <chrono>
 #include <optional>
 #include <system_error>
+#include <tuple>
+
+#include <fmt/format.h>
 
 #include "store/base/errors.h"
 #include "store/base/units.h"
@@ -23,16 +26,72 @@ constexpr uint64_t kSmallPageBytes = 4096;
 constexpr int kRetries = 40;
 constexpr auto kRetryPause = std::chrono::milliseconds(250);
 constexpr unsigned kMostThreads = 4;
-constexpr const char* kNoMemoryComes = "memory that was given back does not come again: ";
+// Of what the host has free, while a step is fetched: others take memory at the same time, and
+// a cgroup at its limit may kill and not refuse.
+constexpr uint64_t kLeftToOthers = 64 * kMiB;
+constexpr const char* kRestWaits = "the rest of the arena waits for the host's memory: ";
+
+using Extents = Populator::Extents;
+
+// What of the `parts` no one of the others covers.
+Extents Without(Extents parts, const Extents& others) {
+  for (const auto& [other_at, other_bytes] : others) {
+    Extents left;
+    for (const auto& [at, bytes] : parts) {
+      const uint64_t end = at + bytes;
+      const uint64_t from = std::clamp(other_at, at, end);
+      const uint64_t to = std::clamp(other_at + other_bytes, from, end);
+      if (at < from) left.emplace_back(at, from - at);
+      if (to < end) left.emplace_back(to, end - to);
+    }
+    parts = std::move(left);
+  }
+  return parts;
+}
+
+// The entries in order, without what one has in common with another.
+Extents InOrder(const std::vector<ExtentEntry>& entries, uint64_t arena_bytes) {
+  Extents extents;
+  for (const ExtentEntry& entry : entries) extents.emplace_back(entry.offset, entry.bytes);
+  const Extents arena = {{0, arena_bytes}};
+  return Without(arena, Without(arena, extents));
+}
+
+Extents InSteps(const Extents& extents) {
+  Extents steps;
+  for (const auto& [offset, bytes] : extents) {
+    for (uint64_t at = offset; at < offset + bytes;) {
+      const uint64_t most = at == 0 ? kFirstStepBytes : kStepBytes;
+      steps.emplace_back(at, std::min(most, offset + bytes - at));
+      at += steps.back().second;
+    }
+  }
+  return steps;
+}
+
+uint64_t BytesOf(const Extents& extents) {
+  uint64_t sum = 0;
+  for (const auto& extent : extents) sum += extent.second;
+  return sum;
+}
 
 }  // namespace
 
-Populator::Populator(PopulatorTarget arena, PopulatorTarget index, bool collapse,
-                     bool pages_are_huge, int notify_fd, std::vector<ExtentEntry> ready,
-                     Allocate allocate)
-    : arena_(arena), index_(index), collapse_(collapse), pages_are_huge_(pages_are_huge),
-      notify_fd_(notify_fd), ready_before_(std::move(ready)), allocate_(std::move(allocate)),
-      arena_is_huge_((arena.file->bytes() + kHugePageBytes - 1) / kHugePageBytes) {}
+Populator::Populator(PopulatorTarget arena, PopulatorTarget index, int notify_fd,
+                     PopulatorOptions options)
+    : arena_(arena), index_(index), notify_fd_(notify_fd), options_(std::move(options)),
+      ready_before_(InOrder(options_.ready, arena.file->bytes())),
+      collapse_(options_.collapse),
+      arena_is_huge_((arena.file->bytes() + kHugePageBytes - 1) / kHugePageBytes) {
+  Extents populated = {{0, arena.file->bytes()}};
+  if (options_.rest_waits && !ready_before_.empty()) {
+    LeaveToHost(Without(populated, ready_before_));
+    populated = ready_before_;
+  }
+  const Extents steps = InSteps(populated);
+  steps_.assign(steps.begin(), steps.end());
+  progress_.populated_bytes = BytesOf(ready_before_);
+}
 
 Populator::~Populator() {
   {
@@ -69,18 +128,18 @@ void Populator::SetNote(std::string note) {
 // (docs/decisions/0009). Where it does not collapse, the small pages are made after all.
 absl::Status Populator::Fill(const PopulatorTarget& target, uint64_t offset, uint64_t bytes) {
   const int fd = target.file->fd();
-  if (pages_are_huge_ && &target == &arena_) {
-    PENSTOCK_RETURN_IF_ERROR(allocate_(fd, offset, bytes));
+  if (options_.pages_are_huge && &target == &arena_) {
+    PENSTOCK_RETURN_IF_ERROR(options_.allocate(fd, offset, bytes));
     for (uint64_t at = offset; at < offset + bytes; at += kHugePageBytes) CountHuge(target, at);
     return absl::OkStatus();
   }
   for (uint64_t at = offset; at < offset + bytes; at += kHugePageBytes) {
     const uint64_t part = std::min(kHugePageBytes, offset + bytes - at);
     if (collapse_ && part == kHugePageBytes) {
-      PENSTOCK_RETURN_IF_ERROR(allocate_(fd, at, kSmallPageBytes));
+      PENSTOCK_RETURN_IF_ERROR(options_.allocate(fd, at, kSmallPageBytes));
       if (Collapse(target, at)) continue;
     }
-    PENSTOCK_RETURN_IF_ERROR(allocate_(fd, at, part));
+    PENSTOCK_RETURN_IF_ERROR(options_.allocate(fd, at, part));
   }
   return absl::OkStatus();
 }
@@ -112,52 +171,48 @@ void Populator::CountHuge(const PopulatorTarget& target, uint64_t offset) {
   }
 }
 
-// What of these bytes is to be handed out: all that the last daemon had not got ready, or had
-// given back.
-Populator::Extents Populator::NewIn(uint64_t offset, uint64_t bytes) const {
-  Extents parts = {{offset, bytes}};
-  for (const ExtentEntry& ready : ready_before_) {
-    Extents left;
-    for (const auto& [at, part_bytes] : parts) {
-      const uint64_t end = at + part_bytes;
-      const uint64_t from = std::clamp(ready.offset, at, end);
-      const uint64_t to = std::clamp(ready.offset + ready.bytes, from, end);
-      if (at < from) left.emplace_back(at, from - at);
-      if (to < end) left.emplace_back(to, end - to);
-    }
-    parts = std::move(left);
-  }
-  return parts;
-}
-
 // False when there is nothing left to do.
 bool Populator::PopulateNextStep() {
   uint64_t offset, step;
   {
     const std::lock_guard lock(mutex_);
-    const uint64_t left = arena_.file->bytes() - next_offset_;
-    if (left == 0 || out_of_memory_ || stopping()) return false;
-    offset = next_offset_;
-    step = std::min(offset == 0 ? kFirstStepBytes : kStepBytes, left);
-    next_offset_ += step;
+    if (steps_.empty() || stopping()) return false;
+    std::tie(offset, step) = steps_.front();
+    steps_.pop_front();
   }
   const absl::Status made = Fill(arena_, offset, step);
-  if (!made.ok()) SetNote("population stopped: " + std::string(made.message()));
-  {
+  // All that the last daemon had not got ready, or had given back.
+  const Extents parts = Without({{offset, step}}, ready_before_);
+  if (made.ok()) {
     const std::lock_guard lock(mutex_);
-    if (!made.ok()) {
-      out_of_memory_ = true;
-      return false;
-    }
-    for (const auto& part : NewIn(offset, step)) ready_.push_back(part);
-    progress_.populated_bytes += step;
+    ready_.insert(ready_.end(), parts.begin(), parts.end());
+    progress_.populated_bytes += BytesOf(parts);
+  } else if (options_.rest_waits) {
+    for (const auto& [at, bytes] : parts) ReturnPages(arena_.file->fd(), at, bytes).IgnoreError();
+    const std::lock_guard lock(mutex_);
+    progress_.note = kRestWaits + std::string(made.message());
+    host_was_short_ = true;
+    LeaveToHost(parts);
+    LeaveToHost(Without({steps_.begin(), steps_.end()}, ready_before_));
+    steps_.clear();
+  } else {
+    const std::lock_guard lock(mutex_);
+    progress_.note = "population stopped: " + std::string(made.message());
+    steps_.clear();
   }
   RingDoorbell(notify_fd_);
-  return true;
+  return made.ok();
+}
+
+// The lowest is fetched first.
+void Populator::LeaveToHost(const Extents& parts) {
+  const Extents steps = InSteps(parts);
+  returned_.insert(returned_.end(), steps.rbegin(), steps.rend());
+  progress_.returned_bytes += BytesOf(parts);
 }
 
 void Populator::PopulateArena() {
-  while (PopulateNextStep()) {
+  while (DoTask() || PopulateNextStep()) {
   }
 }
 
@@ -173,6 +228,12 @@ void Populator::PopulateIndex() {
 void Populator::Run() {
   // Beside clients that have work to do, this thread and those it starts wait.
   setpriority(PRIO_PROCESS, 0, 10);
+  if (options_.rest_waits && !ready_before_.empty()) {
+    // The last daemon may have died between taking it out of its table and giving it back.
+    for (const auto& [at, bytes] : Without({{0, arena_.file->bytes()}}, ready_before_)) {
+      ReturnPages(arena_.file->fd(), at, bytes).IgnoreError();
+    }
+  }
   // The index after the first extent, so that nobody waits for it: look-ups work on any pages.
   if (PopulateNextStep()) {
     std::vector<std::thread> helpers;
@@ -196,48 +257,61 @@ void Populator::Run() {
 
 // The helpers have ended.
 void Populator::Serve() {
-  int retries = 0;
   while (!stopping()) {
-    std::optional<Task> task;
     bool is_time_to_retry = false;
     {
       std::unique_lock lock(mutex_);
       const auto has_reason = [this] { return stopping() || !tasks_.empty(); };
-      if (!failed_.empty() && collapse_ && retries < kRetries) {
+      if (!failed_.empty() && collapse_ && retries_ < kRetries) {
         is_time_to_retry = !wake_.wait_for(lock, kRetryPause, has_reason);
       } else {
         wake_.wait(lock, has_reason);
       }
-      if (!tasks_.empty()) {
-        task = tasks_.front();
-        tasks_.pop_front();
-      }
     }
-    if (task && task->kind == Task::kReturn) {
-      Return(task->offset, task->bytes);
-    } else if (task) {
-      Fetch(task->offset, task->bytes);
-      retries = 0;
-    } else if (is_time_to_retry) {
-      RetryCollapse();
-      if (++retries == kRetries && !failed_.empty() && collapse_) {
-        SetNote(std::to_string(failed_.size()) + " ranges of 2 MiB stay in 4 KiB pages: the "
-                "host has no free huge pages just now");
-      }
+    if (DoTask() || !is_time_to_retry || !RetryCollapse()) continue;
+    const std::lock_guard lock(mutex_);
+    if (++retries_ == kRetries && !failed_.empty() && collapse_) {
+      progress_.note = std::to_string(failed_.size()) + " ranges of 2 MiB stay in 4 KiB pages: "
+                       "the host has no free huge pages just now";
     }
   }
 }
 
-void Populator::RetryCollapse() {
+// False when there is none.
+bool Populator::DoTask() {
+  std::optional<Task> task;
+  {
+    const std::lock_guard lock(mutex_);
+    if (tasks_.empty() || stopping()) return false;
+    task = tasks_.front();
+    tasks_.pop_front();
+  }
+  if (task->kind == Task::kReturn) {
+    Return(task->offset, task->bytes);
+  } else {
+    Fetch(task->offset, task->bytes);
+  }
+  return true;
+}
+
+// False when there was something else to do first.
+bool Populator::RetryCollapse() {
   std::vector<std::pair<const PopulatorTarget*, uint64_t>> again;
   {
     const std::lock_guard lock(mutex_);
     again = std::exchange(failed_, {});
   }
-  for (const auto& [target, offset] : again) {
-    if (stopping()) return;
-    Collapse(*target, offset);
+  for (auto next = again.begin(); next != again.end(); ++next) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping() || !tasks_.empty()) {
+        failed_.insert(failed_.end(), next, again.end());
+        return false;
+      }
+    }
+    Collapse(*next->first, next->second);
   }
+  return true;
 }
 
 void Populator::GiveBack(const Extents& extents) {
@@ -252,21 +326,23 @@ void Populator::GiveBack(const Extents& extents) {
 
 void Populator::FetchAgain(uint64_t bytes) {
   const std::lock_guard lock(mutex_);
-  if (fetching_bytes_ >= bytes) return;
+  uint64_t coming_bytes = fetching_bytes_ + BytesOf(ready_);
+  if (coming_bytes >= bytes) return;
   // Those that have not gone yet are ready.
-  uint64_t ready_bytes = 0;
+  const bool was_ready = !ready_.empty();
   std::erase_if(tasks_, [&](const Task& task) {
-    if (task.kind != Task::kReturn || fetching_bytes_ + ready_bytes >= bytes) return false;
+    if (task.kind != Task::kReturn || coming_bytes >= bytes) return false;
     ready_.emplace_back(task.offset, task.bytes);
-    ready_bytes += task.bytes;
+    coming_bytes += task.bytes;
     return true;
   });
-  if (ready_bytes > 0) RingDoorbell(notify_fd_);
-  while (fetching_bytes_ + ready_bytes < bytes && !returned_.empty()) {
+  if (!ready_.empty() && !was_ready) RingDoorbell(notify_fd_);
+  while (coming_bytes < bytes && !returned_.empty()) {
     const auto [offset, step] = returned_.back();
     returned_.pop_back();
     tasks_.push_back({Task::kFetch, offset, step});
     fetching_bytes_ += step;
+    coming_bytes += step;
   }
   wake_.notify_all();
 }
@@ -293,15 +369,27 @@ void Populator::Return(uint64_t offset, uint64_t bytes) {
   RingDoorbell(notify_fd_);  // who waits for room may have found nothing to fetch
 }
 
+absl::Status Populator::HostCanGive(uint64_t bytes) const {
+  if (options_.pages_are_huge) return absl::OkStatus();  // fallocate refuses, and nobody is killed
+  const HostMemory host = options_.host();
+  if (host.available_bytes >= bytes + kLeftToOthers) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      fmt::format("{} has {} free, and to fetch {} it should have {} more than that. Free some, "
+                  "or raise the limit", host.limited_by, FormatBytes(host.available_bytes),
+                  FormatBytes(bytes), FormatBytes(kLeftToOthers)));
+}
+
 void Populator::Fetch(uint64_t offset, uint64_t bytes) {
-  const absl::Status made = Fill(arena_, offset, bytes);
+  absl::Status made = HostCanGive(bytes);
+  if (made.ok()) made = Fill(arena_, offset, bytes);
   {
     const std::lock_guard lock(mutex_);
-    if (!made.ok()) progress_.note = kNoMemoryComes + std::string(made.message());
-    if (made.ok() && progress_.note.starts_with(kNoMemoryComes)) progress_.note.clear();
+    if (!made.ok()) progress_.note = kRestWaits + std::string(made.message());
+    if (made.ok() && progress_.note.starts_with(kRestWaits)) progress_.note.clear();
     progress_.populated_bytes += bytes;
     progress_.returned_bytes -= bytes;
     fetching_bytes_ -= bytes;
+    retries_ = 0;
     if (made.ok()) ready_.emplace_back(offset, bytes);
   }
   if (!made.ok()) {

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "store/shm/host_memory.h"
 #include "store/shm/huge_pages.h"
 #include "store/shm/lease_layout.h"
 #include "store/shm/mapping.h"
@@ -41,17 +42,26 @@ struct PopulatorProgress {
   std::string note;              // why something is not as it could be; empty: all well
 };
 
+struct PopulatorOptions {
+  bool collapse = true;         // false: the pages stay as they are (4 KiB, or hugetlb)
+  bool pages_are_huge = false;  // the arena's: hugetlb
+  // What a daemon that died had populated: it is not handed out again.
+  std::vector<ExtentEntry> ready;
+  // What that daemon had not stays the host's until FetchAgain, and so does what the host does
+  // not give at the first population.
+  bool rest_waits = false;
+  // How the host is asked for pages, and how many it has.
+  std::function<absl::Status(int fd, uint64_t offset, uint64_t bytes)> allocate = PopulatePages;
+  std::function<HostMemory()> host = [] { return ReadHostMemory(); };
+};
+
 class Populator {
  public:
   using Extents = std::vector<std::pair<uint64_t, uint64_t>>;  // offset, bytes
-  using Allocate = std::function<absl::Status(int fd, uint64_t offset, uint64_t bytes)>;
 
-  // `notify_fd`: an eventfd rung whenever TakeReady has something new. `collapse` false
-  // leaves the pages as they are (4 KiB, or hugetlb). `ready`: what a daemon that died had
-  // populated; it is not handed out again. `allocate`: how the host is asked for pages.
-  Populator(PopulatorTarget arena, PopulatorTarget index, bool collapse,
-            bool pages_are_huge, int notify_fd, std::vector<ExtentEntry> ready = {},
-            Allocate allocate = PopulatePages);
+  // `notify_fd`: an eventfd rung whenever TakeReady has something new.
+  Populator(PopulatorTarget arena, PopulatorTarget index, int notify_fd,
+            PopulatorOptions options);
   ~Populator();  // Stops within a step.
   Populator(const Populator&) = delete;
   Populator& operator=(const Populator&) = delete;
@@ -65,7 +75,7 @@ class Populator {
   // After the first population. The extents are multiples of 2 MiB and nobody's any more.
   void GiveBack(const Extents& extents);
   // Makes at least so many bytes of them ready again, if there are as many, with those that
-  // are on their way.
+  // are on their way or not taken yet.
   void FetchAgain(uint64_t bytes);
   // Whether the host had no memory for what was to be fetched, since the last call.
   bool TakeShortage();
@@ -80,25 +90,26 @@ class Populator {
   void Run();
   void PopulateArena();
   void PopulateIndex();
-  Extents NewIn(uint64_t offset, uint64_t bytes) const;
   bool PopulateNextStep();
+  void LeaveToHost(const Extents& parts);
   absl::Status Fill(const PopulatorTarget& target, uint64_t offset, uint64_t bytes);
   bool Collapse(const PopulatorTarget& target, uint64_t offset);
   void CountHuge(const PopulatorTarget& target, uint64_t offset);
   void Serve();
-  void RetryCollapse();
+  bool DoTask();
+  bool RetryCollapse();
   void Return(uint64_t offset, uint64_t bytes);
+  absl::Status HostCanGive(uint64_t bytes) const;
   void Fetch(uint64_t offset, uint64_t bytes);
   void SetNote(std::string note);
   bool stopping() const { return stop_.load(std::memory_order_relaxed); }
 
   const PopulatorTarget arena_;
   const PopulatorTarget index_;
-  std::atomic<bool> collapse_;
-  const bool pages_are_huge_;
   const int notify_fd_;
-  const std::vector<ExtentEntry> ready_before_;
-  const Allocate allocate_;
+  const PopulatorOptions options_;
+  const Extents ready_before_;  // in order, and none over another
+  std::atomic<bool> collapse_;
   std::atomic<bool> stop_{false};
   std::condition_variable wake_;
   std::thread thread_;
@@ -106,9 +117,9 @@ class Populator {
   mutable std::mutex mutex_;  // guards what follows
   Extents ready_;
   PopulatorProgress progress_;
-  uint64_t next_offset_ = 0;  // of the arena's next step
-  bool out_of_memory_ = false;
+  std::deque<std::pair<uint64_t, uint64_t>> steps_;  // of the first population
   std::vector<std::pair<const PopulatorTarget*, uint64_t>> failed_;  // to be tried again
+  int retries_ = 0;                  // of them, since the last fetch
   std::vector<bool> arena_is_huge_;  // by ranges of 2 MiB
   std::deque<Task> tasks_;           // a step each
   Extents returned_;                 // the last one is fetched first

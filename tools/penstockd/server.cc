@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -97,11 +98,12 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
       reactor_->Watch(populated_doorbell_.get(), [this] { OnPopulated(); }));
   populator_ = std::make_unique<Populator>(
       PopulatorTarget{&memory_.arena_file, &memory_.arena},
-      PopulatorTarget{&memory_.index_file, &memory_.index_mapping},
-      options_.huge_pages != HugePages::kOff, memory_.arena_is_hugetlb,
-      populated_doorbell_.get(),
-      std::vector<ExtentEntry>(memory_.lease_table.extents().begin(),
-                               memory_.lease_table.extents().end()));
+      PopulatorTarget{&memory_.index_file, &memory_.index_mapping}, populated_doorbell_.get(),
+      PopulatorOptions{.collapse = options_.huge_pages != HugePages::kOff,
+                       .pages_are_huge = memory_.arena_is_hugetlb,
+                       .ready = {memory_.lease_table.extents().begin(),
+                                 memory_.lease_table.extents().end()},
+                       .rest_waits = options_.give_back_after_s > 0});
   populator_->Start();
   if (options_.give_back_after_s > 0) {
     idle_memory_.emplace(options_.keep_free_bytes.value_or(arena_bytes() / 8),
@@ -165,6 +167,8 @@ void Server::SleepUntilNeeded() {
     }
   }
   if (rounds > 0) spin_.Missed();
+  // Before and not after: what is short would be fetched one wake-up late.
+  if (idle_memory_ && population_finished_) MoveIdleMemory(CoarseNowNs());
   // SYNC S1 parking, consumer's half.
   if (core_->PreparePark()) {
     reactor_->Poll(MostSleepMs());
@@ -268,17 +272,22 @@ void Server::PinQuotaExceeded(SessionRow row, uint64_t pinned_bytes) {
 
 void Server::OnPopulated() {
   DrainDoorbell(populated_doorbell_.get());
-  for (const auto& [offset, bytes] : populator_->TakeReady()) core_->AddExtent(offset, bytes);
-  if (populator_->TakeShortage()) {
+  // In this order: the note of a shortage is there, and what was ready before the end of the
+  // population is taken before it counts as finished.
+  const bool was_short = populator_->TakeShortage();
+  const PopulatorProgress progress = populator_->Progress();
+  const Populator::Extents ready = populator_->TakeReady();
+  for (const auto& [offset, bytes] : ready) core_->AddExtent(offset, bytes);
+  if (!ready.empty()) host_short_is_told_ = false;
+  if (was_short) {
     host_short_since_ns_ = CoarseNowNs();
     core_->SetHostIsShort(true);
-    Warn(populator_->Progress().note);
+    if (!std::exchange(host_short_is_told_, true)) Warn(progress.note);
   }
-  const PopulatorProgress progress = populator_->Progress();
   if (progress.done && !population_finished_) {
     population_finished_ = true;
     core_->FinishPopulation();
-    if (!progress.note.empty()) spdlog::warn("{}", progress.note);
+    if (!progress.note.empty() && !was_short) spdlog::warn("{}", progress.note);
     spdlog::info("arena ready: {} populated, {} of it in huge pages",
                  FormatBytes(progress.populated_bytes), FormatBytes(progress.huge_bytes));
   }

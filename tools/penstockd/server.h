@@ -140,6 +140,7 @@ class Server : public CoreHost, public NodeStore {
   bool population_finished_ = false;
   std::optional<IdleMemory> idle_memory_;  // none: the host gets nothing back
   int64_t host_short_since_ns_ = 0;  // 0: it is not
+  bool host_short_is_told_ = false;  // once, until something comes
   bool stopping_ = false;
   int64_t quotas_looked_at_ns_ = 0;
   int64_t spill_stopped_since_ns_ = 0;  // 0: it goes on

@@ -94,6 +94,7 @@ absl::StatusOr<std::string> Server::PrepareCore(UniqueFd slot_infos, UniqueFd co
   limits.max_sessions = options_.max_sessions;
   limits.client_quota_bytes = options_.client_quota_bytes;
   limits.pin_quota_bytes = options_.pin_quota_bytes;
+  limits.memory_comes_back = options_.give_back_after_s > 0;
   core_ = std::make_unique<Core>(
       memory_.index, memory_.lease_table, limits, this,
       SlotInfoTable(reinterpret_cast<SlotInfo*>(slot_infos_.data())));

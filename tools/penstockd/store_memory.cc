@@ -5,7 +5,7 @@
 
 #include "store/base/errors.h"
 #include "store/base/units.h"
-#include "tools/penstockd/host_memory.h"
+#include "store/shm/host_memory.h"
 
 namespace penstock {
 

@@ -151,6 +151,14 @@ TEST_F(MadeUpHost, MemoryCgroupsOfBothVersionsCount) {
   const Finding finding = ProbeMemory(host);
   ExpectImprovable(finding, "penstockd --memory 151MiB");
   EXPECT_NE(finding.found.find("cgroup /a"), std::string::npos) << finding.found;
+  // In a container: the cgroup that the host calls something else.
+  Write("/proc/self/cgroup", "0::/");
+  Write("/sys/fs/cgroup/memory.max", "536870912");
+  Write("/sys/fs/cgroup/memory.current", "0");
+  EXPECT_NE(ProbeMemory(host).found.find("512.00 MiB of 512.00 MiB free (the memory cgroup /)"),
+            std::string::npos)
+      << ProbeMemory(host).found;
+  Write("/sys/fs/cgroup/memory.max", "max");
   Write("/proc/self/cgroup", "4:memory:/a\n0::/");
   Write("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "2147483648");
   Write("/sys/fs/cgroup/memory/a/memory.usage_in_bytes", "0");

@@ -1,6 +1,6 @@
 // How much memory this host, or the cgroup around this process, has.
-#ifndef PENSTOCK_TOOLS_PENSTOCKD_HOST_MEMORY_H_
-#define PENSTOCK_TOOLS_PENSTOCKD_HOST_MEMORY_H_
+#ifndef PENSTOCK_STORE_SHM_HOST_MEMORY_H_
+#define PENSTOCK_STORE_SHM_HOST_MEMORY_H_
 
 #include <cstdint>
 #include <string>
@@ -13,12 +13,13 @@ struct HostMemory {
   std::string limited_by;        // "the host" or "the memory cgroup /path"
 };
 
-// Reads /proc/meminfo and the memory.max of each cgroup (v2) above this process.
-HostMemory ReadHostMemory();
+// Reads /proc/meminfo and the limits of the cgroups, of version 2 or 1, above this process:
+// some 100 us. `root`: where /proc and /sys lie, for tests.
+HostMemory ReadHostMemory(const std::string& root = "");
 
 // Free pages of 2 MiB that an operator reserved.
 uint64_t FreeHugetlbBytes();
 
 }  // namespace penstock
 
-#endif  // PENSTOCK_TOOLS_PENSTOCKD_HOST_MEMORY_H_
+#endif  // PENSTOCK_STORE_SHM_HOST_MEMORY_H_

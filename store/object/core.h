@@ -308,6 +308,10 @@ class Core {
   bool MemoryComesBack() const { return returned_bytes() > 0 && !host_is_short_; }
   // Whether a block is to be waited for, and no room made from what there is.
   bool WaitsForHost() const { return MemoryComesBack() && FreeSlots() > 0; }
+  // Larger than all there is while the host has no more: no room that is made would do.
+  bool IsOutOfReach(uint64_t block_bytes) const {
+    return host_is_short_ && block_bytes > allocator_.total_bytes();
+  }
   void AskForLeases();
   bool HandleReserve(SessionRow row, const Submission& record);
   std::optional<uint32_t> TakeBlock(uint64_t block_bytes, uint64_t session, int32_t pid);

@@ -182,7 +182,7 @@ std::optional<uint32_t> Core::TakeLease(SessionRow row, uint64_t block_bytes) {
 std::optional<uint32_t> Core::TakeLeaseEvicting(SessionRow row, uint64_t block_bytes) {
   for (;;) {
     if (const auto slot = TakeLease(row, block_bytes)) return slot;
-    if (WaitsForHost()) return std::nullopt;
+    if (WaitsForHost() || IsOutOfReach(block_bytes)) return std::nullopt;
     // What is free suffices and lies apart: objects move (core_compact.cc) before more is
     // dropped. For a small block dropping another one is cheaper.
     if (!IsSmallBlock(block_bytes) && MayCompact(block_bytes)) return std::nullopt;
@@ -193,9 +193,11 @@ std::optional<uint32_t> Core::TakeLeaseEvicting(SessionRow row, uint64_t block_b
 
 // First come, first served: nobody takes bytes that the first in line waits for. But when
 // enough are free for both, and only lie apart, holding others up would not help it, and a
-// single large creator would stop all small ones until its deadline.
+// single large creator would stop all small ones until its deadline. Nor is anybody held up by
+// one who is out of reach.
 bool Core::MayOvertake(uint64_t block_bytes) const {
   if (room_waiters_.empty()) return true;
+  if (IsOutOfReach(room_waiters_.front().block_bytes)) return true;
   uint64_t needed_bytes = room_waiters_.front().block_bytes;
   if (compaction_.phase == Compaction::Phase::kEmptying) {
     // The window is reserved; what is still in it needs a place elsewhere.
@@ -394,6 +396,11 @@ void Core::ServeRoomWaiters() {
   if (forgotten_room_waiters_ > 0) {
     std::erase_if(room_waiters_, [this](const RoomWaiter& w) { return IsForgotten(w); });
     forgotten_room_waiters_ = 0;
+  }
+  if (host_is_short_) {
+    std::stable_partition(
+        room_waiters_.begin(), room_waiters_.end(),
+        [this](const RoomWaiter& waiter) { return !IsOutOfReach(waiter.block_bytes); });
   }
   ++compaction_.room_round;
   AbandonStaleCompaction();

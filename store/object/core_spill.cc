@@ -280,7 +280,7 @@ bool Core::ServeRestore(const RoomWaiter& waiter, Evicting evicting) {
   while (!slot) {
     // As for a creator (TakeLeaseEvicting).
     if (evicting == Evicting::kNo) return false;
-    if (WaitsForHost()) return false;
+    if (WaitsForHost() || IsOutOfReach(waiter.block_bytes)) return false;
     if (!IsSmallBlock(waiter.block_bytes) && MayCompact(waiter.block_bytes)) return false;
     if (!EvictFor(waiter.block_bytes)) return false;
     compaction_.failed_bytes = 0;

@@ -19,13 +19,15 @@ std::optional<uint64_t> ReadNumber(const std::string& path) {
 }
 
 // Memory of the page cache that the kernel gives back when asked counts as free.
-uint64_t ReclaimableBytes(const std::string& cgroup) {
+uint64_t ReclaimableBytes(const std::string& cgroup, bool is_v2) {
+  // Of the cgroups below as well, as in the usage.
+  const std::string prefix = is_v2 ? "" : "total_";
   std::ifstream stat(cgroup + "/memory.stat");
   std::string name;
   uint64_t value = 0;
   uint64_t sum = 0;
   while (stat >> name >> value) {
-    if (name == "inactive_file" || name == "active_file") sum += value;
+    if (name == prefix + "inactive_file" || name == prefix + "active_file") sum += value;
   }
   return sum;
 }
@@ -33,13 +35,21 @@ uint64_t ReclaimableBytes(const std::string& cgroup) {
 void NoteLimit(const std::string& folder, const std::string& path, bool is_v2,
                HostMemory& memory) {
   const auto limit = ReadNumber(folder + (is_v2 ? "/memory.max" : "/memory.limit_in_bytes"));
-  if (!limit || *limit >= memory.limit_bytes) return;
+  if (!limit) return;
   const uint64_t used =
       ReadNumber(folder + (is_v2 ? "/memory.current" : "/memory.usage_in_bytes")).value_or(0);
-  const uint64_t held = used - std::min(used, ReclaimableBytes(folder));
-  memory.limit_bytes = *limit;
-  memory.available_bytes = std::min(memory.available_bytes, *limit - std::min(*limit, held));
-  memory.limited_by = "the memory cgroup " + (path.empty() ? "/" : path);
+  const uint64_t held = used - std::min(used, ReclaimableBytes(folder, is_v2));
+  const uint64_t available = *limit - std::min(*limit, held);
+  const std::string name = "the memory cgroup " + (path.empty() ? "/" : path);
+  if (*limit < memory.limit_bytes) {
+    memory.limit_bytes = *limit;
+    memory.limited_by = name;
+  }
+  // One above, with a higher limit, may have less left.
+  if (available < memory.available_bytes) {
+    memory.available_bytes = available;
+    memory.available_in = name;
+  }
 }
 
 }  // namespace
@@ -47,6 +57,7 @@ void NoteLimit(const std::string& folder, const std::string& path, bool is_v2,
 HostMemory ReadHostMemory(const std::string& root) {
   HostMemory memory;
   memory.limited_by = "the host";
+  memory.available_in = "the host";
   std::ifstream meminfo(root + "/proc/meminfo");
   std::string line;
   while (std::getline(meminfo, line)) {

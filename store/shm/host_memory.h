@@ -9,8 +9,9 @@ namespace penstock {
 
 struct HostMemory {
   uint64_t limit_bytes = 0;      // the smaller of physical memory and cgroup limits
-  uint64_t available_bytes = 0;  // of it, not in use
   std::string limited_by;        // "the host" or "the memory cgroup /path"
+  uint64_t available_bytes = 0;  // the least that is not in use in any of them
+  std::string available_in;      // that one
 };
 
 // Reads /proc/meminfo and the limits of the cgroups, of version 2 or 1, above this process:

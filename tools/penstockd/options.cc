@@ -282,7 +282,8 @@ absl::Status CompleteOptions(DaemonOptions& options, bool store_exists) {
     options.memory_bytes =
         RoundUp(std::clamp(host.limit_bytes / 4, kLeastMemoryBytes, 64 * kGiB), kHugePageBytes);
   }
-  if (options.memory_bytes > host.limit_bytes) {
+  // A store that exists has its memory.
+  if (options.memory_bytes > host.limit_bytes && !store_exists) {
     return absl::InvalidArgumentError(
         fmt::format("memory is {}, but {} has {}: choose less, at most about {}",
                     FormatBytes(options.memory_bytes), host.limited_by,
@@ -292,7 +293,7 @@ absl::Status CompleteOptions(DaemonOptions& options, bool store_exists) {
     return absl::ResourceExhaustedError(
         fmt::format("memory is {}, but only {} is free in {}: choose less, or free some",
                     FormatBytes(options.memory_bytes), FormatBytes(host.available_bytes),
-                    host.limited_by));
+                    host.available_in));
   }
   if (options.objects == 0) {
     options.objects = static_cast<uint32_t>(std::clamp<uint64_t>(

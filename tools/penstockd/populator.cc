@@ -84,7 +84,7 @@ Populator::Populator(PopulatorTarget arena, PopulatorTarget index, int notify_fd
       collapse_(options_.collapse),
       arena_is_huge_((arena.file->bytes() + kHugePageBytes - 1) / kHugePageBytes) {
   Extents populated = {{0, arena.file->bytes()}};
-  if (options_.rest_waits && !ready_before_.empty()) {
+  if (options_.rest_waits && options_.goes_on) {
     LeaveToHost(Without(populated, ready_before_));
     populated = ready_before_;
   }
@@ -188,7 +188,7 @@ bool Populator::PopulateNextStep() {
     ready_.insert(ready_.end(), parts.begin(), parts.end());
     progress_.populated_bytes += BytesOf(parts);
   } else if (options_.rest_waits) {
-    for (const auto& [at, bytes] : parts) ReturnPages(arena_.file->fd(), at, bytes).IgnoreError();
+    for (const auto& [at, bytes] : parts) Punch(at, bytes);
     const std::lock_guard lock(mutex_);
     progress_.note = kRestWaits + std::string(made.message());
     host_was_short_ = true;
@@ -222,20 +222,22 @@ void Populator::PopulateIndex() {
     const uint64_t part = std::min(kStepBytes, index_bytes - at);
     const absl::Status made = Fill(index_, at, part);
     if (!made.ok()) return SetNote("population stopped: " + std::string(made.message()));
+    while (DoTask()) {
+    }
   }
 }
 
 void Populator::Run() {
   // Beside clients that have work to do, this thread and those it starts wait.
   setpriority(PRIO_PROCESS, 0, 10);
-  if (options_.rest_waits && !ready_before_.empty()) {
+  if (options_.rest_waits && options_.goes_on) {
     // The last daemon may have died between taking it out of its table and giving it back.
     for (const auto& [at, bytes] : Without({{0, arena_.file->bytes()}}, ready_before_)) {
       ReturnPages(arena_.file->fd(), at, bytes).IgnoreError();
     }
   }
   // The index after the first extent, so that nobody waits for it: look-ups work on any pages.
-  if (PopulateNextStep()) {
+  if (PopulateNextStep() || options_.rest_waits) {
     std::vector<std::thread> helpers;
     const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMostThreads);
     try {
@@ -352,13 +354,10 @@ bool Populator::TakeShortage() {
   return std::exchange(host_was_short_, false);
 }
 
-void Populator::Return(uint64_t offset, uint64_t bytes) {
+void Populator::Punch(uint64_t offset, uint64_t bytes) {
   const absl::Status gone = ReturnPages(arena_.file->fd(), offset, bytes);
   if (!gone.ok()) SetNote(std::string(gone.message()));
   const std::lock_guard lock(mutex_);
-  returned_.emplace_back(offset, bytes);
-  progress_.populated_bytes -= bytes;
-  progress_.returned_bytes += bytes;
   std::erase_if(failed_, [&](const auto& item) {
     return item.first == &arena_ && item.second >= offset && item.second < offset + bytes;
   });
@@ -366,21 +365,35 @@ void Populator::Return(uint64_t offset, uint64_t bytes) {
     if (arena_is_huge_[at / kHugePageBytes]) progress_.huge_bytes -= kHugePageBytes;
     arena_is_huge_[at / kHugePageBytes] = false;
   }
+}
+
+void Populator::Return(uint64_t offset, uint64_t bytes) {
+  Punch(offset, bytes);
+  const std::lock_guard lock(mutex_);
+  returned_.emplace_back(offset, bytes);
+  progress_.populated_bytes -= bytes;
+  progress_.returned_bytes += bytes;
   RingDoorbell(notify_fd_);  // who waits for room may have found nothing to fetch
 }
 
 absl::Status Populator::HostCanGive(uint64_t bytes) const {
   if (options_.pages_are_huge) return absl::OkStatus();  // fallocate refuses, and nobody is killed
   const HostMemory host = options_.host();
+  if (host.limit_bytes == 0) return absl::OkStatus();  // it does not say
   if (host.available_bytes >= bytes + kLeftToOthers) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       fmt::format("{} has {} free, and to fetch {} it should have {} more than that. Free some, "
-                  "or raise the limit", host.limited_by, FormatBytes(host.available_bytes),
+                  "or raise the limit", host.available_in, FormatBytes(host.available_bytes),
                   FormatBytes(bytes), FormatBytes(kLeftToOthers)));
 }
 
 void Populator::Fetch(uint64_t offset, uint64_t bytes) {
-  absl::Status made = HostCanGive(bytes);
+  uint64_t filling_bytes;
+  {
+    const std::lock_guard lock(mutex_);
+    filling_bytes = filling_bytes_ += bytes;
+  }
+  absl::Status made = HostCanGive(filling_bytes);
   if (made.ok()) made = Fill(arena_, offset, bytes);
   {
     const std::lock_guard lock(mutex_);
@@ -389,8 +402,11 @@ void Populator::Fetch(uint64_t offset, uint64_t bytes) {
     progress_.populated_bytes += bytes;
     progress_.returned_bytes -= bytes;
     fetching_bytes_ -= bytes;
-    retries_ = 0;
-    if (made.ok()) ready_.emplace_back(offset, bytes);
+    filling_bytes_ -= bytes;
+    if (made.ok()) {
+      retries_ = 0;
+      ready_.emplace_back(offset, bytes);
+    }
   }
   if (!made.ok()) {
     Return(offset, bytes);  // what of it had come

@@ -47,6 +47,7 @@ struct PopulatorOptions {
   bool pages_are_huge = false;  // the arena's: hugetlb
   // What a daemon that died had populated: it is not handed out again.
   std::vector<ExtentEntry> ready;
+  bool goes_on = false;  // after such a daemon
   // What that daemon had not stays the host's until FetchAgain, and so does what the host does
   // not give at the first population.
   bool rest_waits = false;
@@ -98,6 +99,7 @@ class Populator {
   void Serve();
   bool DoTask();
   bool RetryCollapse();
+  void Punch(uint64_t offset, uint64_t bytes);
   void Return(uint64_t offset, uint64_t bytes);
   absl::Status HostCanGive(uint64_t bytes) const;
   void Fetch(uint64_t offset, uint64_t bytes);
@@ -124,6 +126,7 @@ class Populator {
   std::deque<Task> tasks_;           // a step each
   Extents returned_;                 // the last one is fetched first
   uint64_t fetching_bytes_ = 0;      // in tasks
+  uint64_t filling_bytes_ = 0;       // of them, at this moment
   bool host_was_short_ = false;
 };
 

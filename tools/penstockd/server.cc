@@ -103,6 +103,7 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
                        .pages_are_huge = memory_.arena_is_hugetlb,
                        .ready = {memory_.lease_table.extents().begin(),
                                  memory_.lease_table.extents().end()},
+                       .goes_on = recovers,
                        .rest_waits = options_.give_back_after_s > 0});
   populator_->Start();
   if (options_.give_back_after_s > 0) {
@@ -190,6 +191,10 @@ void Server::DoNowAndThen(int64_t now_ns) {
     core_->RetrySpill();
     spill_stopped_since_ns_ = 0;
   }
+  if (host_short_since_ns_ != 0 && now_ns - host_short_since_ns_ >= kHostRetry_ns) {
+    host_short_since_ns_ = 0;
+    core_->SetHostIsShort(false);
+  }
   if (idle_memory_ && population_finished_) MoveIdleMemory(now_ns);
   if (now_ns - quotas_looked_at_ns_ < kBetweenQuotaLooks_ms * 1'000'000) return;
   quotas_looked_at_ns_ = now_ns;
@@ -199,10 +204,6 @@ void Server::DoNowAndThen(int64_t now_ns) {
 // What nobody needed for a while goes to the host, and comes back before the last of what is
 // left is used.
 void Server::MoveIdleMemory(int64_t now_ns) {
-  if (host_short_since_ns_ != 0 && now_ns - host_short_since_ns_ >= kHostRetry_ns) {
-    host_short_since_ns_ = 0;
-    core_->SetHostIsShort(false);
-  }
   const uint64_t free_bytes = core_->free_bytes();
   if (const uint64_t idle_bytes = idle_memory_->Look(now_ns, free_bytes); idle_bytes > 0) {
     Populator::Extents extents;

@@ -24,6 +24,7 @@ constexpr uint64_t kArena = 16 * kMiB;
 
 struct Past {
   std::vector<ExtentEntry> ready = {};  // of the last daemon
+  bool goes_on = false;
   bool rest_waits = false;
   bool collapse = false;
   uint64_t host_gives = ~uint64_t{0};  // bytes, then it is short
@@ -34,13 +35,14 @@ struct World {
   explicit World(const Past& past = {})
       : host_gives(past.host_gives),
         populator({&arena_file, &arena}, {&index_file, &index}, doorbell.get(),
-                  {.collapse = past.collapse, .ready = past.ready,
+                  {.collapse = past.collapse, .ready = past.ready, .goes_on = past.goes_on,
                    .rest_waits = past.rest_waits,
                    .allocate = [this](int fd, uint64_t offset, uint64_t bytes) {
                      return Allocate(fd, offset, bytes);
                    },
                    .host = [this] {
-                     return HostMemory{kGiB, host_has.load(), "the host"};
+                     return HostMemory{.limit_bytes = kGiB, .limited_by = "the host",
+                                       .available_bytes = host_has, .available_in = "the host"};
                    }}) {
     for (const ExtentEntry& entry : past.ready) {
       EXPECT_TRUE(PopulatePages(arena_file.fd(), entry.offset, entry.bytes).ok());
@@ -50,6 +52,7 @@ struct World {
   }
   absl::Status Allocate(int fd, uint64_t offset, uint64_t bytes) {
     // Several threads ask at a time.
+    if (fd == index_file.fd()) return PopulatePages(fd, offset, bytes);
     const std::lock_guard lock(host_mutex);
     if (host_gives < bytes) return absl::ResourceExhaustedError("none left");
     if (host_gives != ~uint64_t{0}) host_gives -= bytes;
@@ -215,7 +218,7 @@ TEST(Populator, TheNextDaemonIsGivenWhatTheLastOneHadNot) {
 
 TEST(Populator, TheNextDaemonLeavesToTheHostWhatItDoesNotNeedYet) {
   World world({.ready = {{2 * kMiB, 3 * kMiB}, {4 * kMiB, 2 * kMiB}, {14 * kMiB, 2 * kMiB}},
-               .rest_waits = true, .collapse = true});
+               .goes_on = true, .rest_waits = true, .collapse = true});
   EXPECT_EQ(world.ReadyBytes(), 0u);
   EXPECT_EQ(world.HostBytes(), 6 * kMiB);
   EXPECT_EQ(world.populator.Progress().populated_bytes, 6 * kMiB);
@@ -238,7 +241,8 @@ TEST(Populator, TheNextDaemonGivesBackWhatTheLastOneDiedOver) {
   UniqueFd doorbell = *MakeDoorbell();
   ASSERT_TRUE(PopulatePages(file.fd(), 0, kArena).ok());
   Populator populator({&file, &arena}, {&index_file, &index}, doorbell.get(),
-                      {.collapse = false, .ready = {{0, 4 * kMiB}}, .rest_waits = true});
+                      {.collapse = false, .ready = {{0, 4 * kMiB}}, .goes_on = true,
+                       .rest_waits = true});
   populator.Start();
   const absl::Time end = absl::Now() + absl::Seconds(30);
   while (!populator.Progress().done && absl::Now() < end) absl::SleepFor(absl::Milliseconds(1));
@@ -248,7 +252,6 @@ TEST(Populator, TheNextDaemonGivesBackWhatTheLastOneDiedOver) {
 }
 
 TEST(Populator, WhatTheHostDoesNotGiveAtFirstWaitsAsWell) {
-  // The index takes 2 of them.
   World world({.rest_waits = true, .host_gives = 11 * kMiB});
   bool is_told = world.populator.TakeShortage();
   EXPECT_TRUE(is_told);
@@ -260,6 +263,21 @@ TEST(Populator, WhatTheHostDoesNotGiveAtFirstWaitsAsWell) {
   world.populator.FetchAgain(kArena);
   world.WaitFor([&] { return world.ReadyBytes() == kArena; });
   EXPECT_EQ(world.populator.Progress().note, "");
+}
+
+TEST(Populator, OfAStepThatFailedNothingIsCountedOrTriedAgain) {
+  // A huge page asks for a small one: four of the first step, and one of the next.
+  World world({.rest_waits = true, .collapse = true, .host_gives = 5 * 4096});
+  EXPECT_TRUE(world.populator.TakeShortage());
+  EXPECT_EQ(world.HostBytes(), world.ReadyBytes());
+  EXPECT_LE(world.populator.Progress().huge_bytes, world.ReadyBytes());
+  EXPECT_EQ(world.populator.Progress().returned_bytes, kArena - world.ReadyBytes());
+  world.SetHostGives(~uint64_t{0});
+  absl::SleepFor(absl::Milliseconds(300));  // a sweep of collapses
+  world.populator.FetchAgain(kArena);
+  world.WaitFor([&] { return world.ReadyBytes() == kArena; });
+  EXPECT_LE(world.populator.Progress().huge_bytes, kArena);
+  EXPECT_EQ(world.populator.Progress().note.find("MADV_COLLAPSE"), std::string::npos);
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "store/shm/host_memory.h"
+
 namespace penstock {
 namespace {
 
@@ -159,6 +161,13 @@ TEST_F(MadeUpHost, MemoryCgroupsOfBothVersionsCount) {
             std::string::npos)
       << ProbeMemory(host).found;
   Write("/sys/fs/cgroup/memory.max", "max");
+  // One above has a higher limit and less left.
+  Write("/proc/self/cgroup", "0::/a/b");
+  Write("/sys/fs/cgroup/a/b/memory.max", "536870912");
+  Write("/sys/fs/cgroup/a/b/memory.current", "0");
+  EXPECT_EQ(ReadHostMemory(host.root).limit_bytes, 536870912u);
+  EXPECT_EQ(ReadHostMemory(host.root).available_bytes, 1073741824u - 966367641 + 104857600);
+  EXPECT_EQ(ReadHostMemory(host.root).available_in, "the memory cgroup /a");
   Write("/proc/self/cgroup", "4:memory:/a\n0::/");
   Write("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "2147483648");
   Write("/sys/fs/cgroup/memory/a/memory.usage_in_bytes", "0");

@@ -122,6 +122,14 @@ TEST(CoreGiveBack, WhereTheHostHasNothingRoomIsMadeFromWhatThereIs) {
   const uint32_t large = client.Ask(LeaseRecord(8 * kMiB));
   store.Turn();
   EXPECT_EQ(client.Code(large), kNoAnswer);
+  // Nothing is dropped for it, and it stands in nobody's way.
+  const FakeObject other = store.Put(client, 512 * kKiB, kSealEvictable);
+  for (int i = 0; i < 3; ++i) store.Turn();
+  EXPECT_TRUE(store.Contains(client, other.id));
+  const uint32_t small = client.Ask(LeaseRecord(768 * kKiB));
+  store.Turn();
+  EXPECT_EQ(client.Code(small), AnswerCode::kOk) << "in the place of the other one";
+  EXPECT_EQ(client.Code(large), kNoAnswer);
   store.core().SetHostIsShort(false);
   EXPECT_EQ(store.core().MemoryWanted(), 8 * kMiB);
   for (const auto& extent : taken) store.core().AddExtent(extent.offset, extent.bytes);

@@ -75,6 +75,7 @@ class Allocator {
   uint64_t free_bytes() const { return free_bytes_; }
   // What was added and not taken away, merged: offset -> bytes.
   const absl::btree_map<uint64_t, uint64_t>& ranges() const { return ranges_; }
+  uint64_t LongestRange() const;
   // The largest block that a free extent has an aligned place for; stacks apart.
   uint64_t LargestPlace() const;
   // Asserts invariants 1 and 2 (tests and debugging; walks everything).

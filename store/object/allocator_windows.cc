@@ -69,6 +69,12 @@ uint64_t Allocator::LargestPlace() const {
   return largest;
 }
 
+uint64_t Allocator::LongestRange() const {
+  uint64_t longest = 0;
+  for (const auto& range : ranges_) longest = std::max(longest, range.second);
+  return longest;
+}
+
 std::vector<Allocator::Extent> Allocator::TakeFreeExtents(uint64_t alignment,
                                                           uint64_t keep_bytes,
                                                           size_t most_extents) {

@@ -129,8 +129,8 @@ class Core {
   uint64_t returned_bytes() const {
     return limits_.memory_comes_back ? stats_.arena_bytes - allocator_.total_bytes() : 0;
   }
-  // No more extents will come but those that were given back: who waits for room beyond the arena
-  // is refused.
+  // No more extents will come but those that are with the host: who waits for room beyond the
+  // arena is refused.
   void FinishPopulation();
 
   // Takes over the store and the sessions of a daemon that died at any point: reads every row
@@ -172,11 +172,16 @@ class Core {
   // Ends a session for what its client did outside its ring, as for a wrong record.
   void EndSession(SessionRow row, const std::string& why) { Break(row, why); }
   // The host calls it now and then, with a clock that starts anywhere but 0: a session that pins
-  // beyond its quota while somebody waits for room is named (PinQuotaExceeded), and ended when
+  // beyond its quota while somebody waits for releases is named (PinQuotaExceeded), and ended when
   // it still does after the grace. Its pins stand until its process ends.
   void EnforcePinQuota(int64_t now_ms);
   bool somebody_waits_for_room() const {
     return room_waiters_.size() > forgotten_room_waiters_;
+  }
+  // Whether somebody waits whom the release of a pin may help, and not only the host.
+  bool somebody_waits_for_releases() const {
+    return somebody_waits_for_room() && !WaitsForHost() &&
+           !IsOutOfReach(room_waiters_.front().block_bytes);
   }
   // Whether an open session of this number belongs to process `pid`.
   bool IsSessionOf(uint64_t number, int32_t pid) const;
@@ -308,9 +313,10 @@ class Core {
   bool MemoryComesBack() const { return returned_bytes() > 0 && !host_is_short_; }
   // Whether a block is to be waited for, and no room made from what there is.
   bool WaitsForHost() const { return MemoryComesBack() && FreeSlots() > 0; }
-  // Larger than all there is while the host has no more: no room that is made would do.
+  // Longer than any piece that is populated while the host has no more: no room that is made
+  // would do.
   bool IsOutOfReach(uint64_t block_bytes) const {
-    return host_is_short_ && block_bytes > allocator_.total_bytes();
+    return host_is_short_ && block_bytes > allocator_.LongestRange();
   }
   void AskForLeases();
   bool HandleReserve(SessionRow row, const Submission& record);
@@ -324,6 +330,7 @@ class Core {
   void GrantReserved(SessionRow row, uint32_t request, const ObjectId& id, uint32_t slot);
   void ReturnLease(SessionRow row, uint32_t slot);
   bool EvictFor(uint64_t block_bytes);
+  void Enqueue(const RoomWaiter& waiter);
   enum class Evicting { kNo, kAllowed };
   bool ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting);
   void ServeRoomWaiters();

@@ -45,7 +45,7 @@ void Core::ConsiderCompaction() {
   Compaction& c = compaction_;
   if (c.phase != Phase::kIdle || room_waiters_.empty() || MemoryComesBack()) return;
   const RoomWaiter& first = room_waiters_.front();
-  if (!MayCompact(first.block_bytes)) return;
+  if (IsOutOfReach(first.block_bytes) || !MayCompact(first.block_bytes)) return;
   c.row = first.row;
   c.session = first.session;
   c.request = first.request;

@@ -67,8 +67,18 @@ void Core::WaitForRoom(SessionRow row, const Submission& record) {
   session.requests[record.request] = {
       .kind = PendingRequest::Kind::kRoom, .id = id, .ticket = ticket};
   ++session.room_waits;
-  room_waiters_.push_back(
-      {row, session.number, record.request, record.size, reserve, id, ticket});
+  Enqueue({row, session.number, record.request, record.size, reserve, id, ticket});
+}
+
+// Last, but for those who are out of reach: they have lost their places.
+void Core::Enqueue(const RoomWaiter& waiter) {
+  auto place = room_waiters_.end();
+  if (host_is_short_ && !IsOutOfReach(waiter.block_bytes)) {
+    const uint64_t reach = allocator_.LongestRange();
+    place = std::find_if(room_waiters_.begin(), room_waiters_.end(),
+                         [&](const RoomWaiter& other) { return other.block_bytes > reach; });
+  }
+  room_waiters_.insert(place, waiter);
   room_changed_ = true;
   fruitless_looks_ = 0;
 }
@@ -398,9 +408,10 @@ void Core::ServeRoomWaiters() {
     forgotten_room_waiters_ = 0;
   }
   if (host_is_short_) {
+    const uint64_t reach = allocator_.LongestRange();
     std::stable_partition(
         room_waiters_.begin(), room_waiters_.end(),
-        [this](const RoomWaiter& waiter) { return !IsOutOfReach(waiter.block_bytes); });
+        [&](const RoomWaiter& waiter) { return waiter.block_bytes <= reach; });
   }
   ++compaction_.room_round;
   AbandonStaleCompaction();
@@ -410,7 +421,7 @@ void Core::ServeRoomWaiters() {
   }
   AbandonStaleCompaction();
   if (room_waiters_.empty()) return;
-  AskForLeases();
+  if (!IsOutOfReach(room_waiters_.front().block_bytes)) AskForLeases();
   ConsiderCompaction();
   // The others; whoever asks for no less than one who was refused need not be tried.
   uint64_t refused_bytes = ~uint64_t{0};

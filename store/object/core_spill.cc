@@ -258,10 +258,7 @@ void Core::WaitForRestore(SessionRow row, const Submission& record) {
   WaitForSeal(row, record);
   if (!restoring_.try_emplace(record.id, kNoSlot).second) return;
   const SpilledFacts facts = spill_->SpillFacts(spilled_.at(record.id));
-  room_waiters_.push_back({kStoreRow, kStoreSession, 0, BlockBytes(facts.stored_bytes), false,
-                           record.id, 0});
-  room_changed_ = true;
-  fruitless_looks_ = 0;
+  Enqueue({kStoreRow, kStoreSession, 0, BlockBytes(facts.stored_bytes), false, record.id, 0});
 }
 
 // Nobody waits for it any more, and no read of it has begun.

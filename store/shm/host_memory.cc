@@ -76,7 +76,7 @@ HostMemory ReadHostMemory(const std::string& root) {
     if (second == std::string::npos) continue;
     const std::string controllers = line.substr(first + 1, second - first - 1);
     const bool is_v2 = controllers.empty();
-    if (!is_v2 && controllers != "memory") continue;
+    if (!is_v2 && ("," + controllers + ",").find(",memory,") == std::string::npos) continue;
     const std::string base = root + (is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
     // Every level above may have a limit of its own. In a container the path may be the one
     // outside, and what is mounted at the base the cgroup itself.

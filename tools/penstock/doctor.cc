@@ -226,7 +226,7 @@ Finding ProbeMemory(const Host& host) {
   const uint64_t arena = DefaultArena(memory);
   const std::string found =
       fmt::format("{} of {} free ({}), default arena {}", FormatBytes(memory.available_bytes),
-                  FormatBytes(memory.limit_bytes), memory.limited_by, FormatBytes(arena));
+                  FormatBytes(memory.limit_bytes), memory.available_in, FormatBytes(arena));
   if (arena <= memory.available_bytes && arena >= 4 * kMiB) return Good("memory", found);
   const uint64_t fits_mib = memory.available_bytes / 4 * 3 / kMiB;
   if (fits_mib < 4) {

@@ -193,7 +193,8 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   app.add_option("--dir", flags["dir"],
                  "directory of the socket (PENSTOCK_DIR, else /run/penstock)");
   app.add_option("--memory", flags["memory"],
-                 "size of the arena, 4MiB to 4TiB (a quarter of the host's memory)");
+                 "size of the arena, 4MiB to 4TiB (a quarter of what the host or its "
+                 "memory cgroup has, at most 64GiB)");
   app.add_option("--objects", flags["objects"],
                  "most objects at once, 64 to 2^28 (one for each 4 KiB of memory)");
   app.add_option("--huge-pages", flags["huge-pages"], "auto, collapse, hugetlb or off (auto)");
@@ -282,14 +283,18 @@ absl::Status CompleteOptions(DaemonOptions& options, bool store_exists) {
     options.memory_bytes =
         RoundUp(std::clamp(host.limit_bytes / 4, kLeastMemoryBytes, 64 * kGiB), kHugePageBytes);
   }
-  // A store that exists has its memory.
+  // A store that exists was once allowed its memory.
   if (options.memory_bytes > host.limit_bytes && !store_exists) {
     return absl::InvalidArgumentError(
         fmt::format("memory is {}, but {} has {}: choose less, at most about {}",
                     FormatBytes(options.memory_bytes), host.limited_by,
                     FormatBytes(host.limit_bytes), FormatBytes(host.limit_bytes / 4 * 3)));
   }
-  if (options.memory_bytes > host.available_bytes && !store_exists) {
+  // Reserved pages of 2 MiB are in use, as the host counts.
+  const bool is_reserved = (options.huge_pages == HugePages::kHugetlb ||
+                            options.huge_pages == HugePages::kAuto) &&
+                           FreeHugetlbBytes() >= options.memory_bytes;
+  if (options.memory_bytes > host.available_bytes && !store_exists && !is_reserved) {
     return absl::ResourceExhaustedError(
         fmt::format("memory is {}, but only {} is free in {}: choose less, or free some",
                     FormatBytes(options.memory_bytes), FormatBytes(host.available_bytes),

@@ -180,9 +180,11 @@ bool Populator::PopulateNextStep() {
     std::tie(offset, step) = steps_.front();
     steps_.pop_front();
   }
-  const absl::Status made = Fill(arena_, offset, step);
   // All that the last daemon had not got ready, or had given back.
   const Extents parts = Without({{offset, step}}, ready_before_);
+  absl::Status made;
+  if (options_.rest_waits) made = HostCanGive(BytesOf(parts));
+  if (made.ok()) made = Fill(arena_, offset, step);
   if (made.ok()) {
     const std::lock_guard lock(mutex_);
     ready_.insert(ready_.end(), parts.begin(), parts.end());
@@ -377,6 +379,7 @@ void Populator::Return(uint64_t offset, uint64_t bytes) {
 }
 
 absl::Status Populator::HostCanGive(uint64_t bytes) const {
+  if (bytes == 0) return absl::OkStatus();
   if (options_.pages_are_huge) return absl::OkStatus();  // fallocate refuses, and nobody is killed
   const HostMemory host = options_.host();
   if (host.limit_bytes == 0) return absl::OkStatus();  // it does not say

@@ -78,7 +78,7 @@ class Populator {
   // Makes at least so many bytes of them ready again, if there are as many, with those that
   // are on their way or not taken yet.
   void FetchAgain(uint64_t bytes);
-  // Whether the host had no memory for what was to be fetched, since the last call.
+  // Whether the host had no memory for what was to be fetched or populated, since the last call.
   bool TakeShortage();
 
  private:

@@ -220,7 +220,7 @@ void Server::MoveIdleMemory(int64_t now_ns) {
 // A disk that was full is tried again now and then, and who says nothing is not waited for.
 int Server::MostSleepMs() const {
   int most_ms = core_->spill_stopped() ? kSpillRetry_ms : -1;
-  if (options_.pin_quota_bytes > 0 && core_->somebody_waits_for_room()) {
+  if (options_.pin_quota_bytes > 0 && core_->somebody_waits_for_releases()) {
     most_ms = kBetweenQuotaLooks_ms;
   }
   const auto at_most = [&most_ms](int64_t ns) {

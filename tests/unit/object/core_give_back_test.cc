@@ -137,6 +137,31 @@ TEST(CoreGiveBack, WhereTheHostHasNothingRoomIsMadeFromWhatThereIs) {
   EXPECT_EQ(client.Code(large), AnswerCode::kOk);
 }
 
+TEST(CoreGiveBack, NothingIsDroppedForWhatFitsIntoNoPieceThatThereIs) {
+  FakeStore store({.arena_bytes = 16 * kMiB, .limits = kLimits});
+  FakeClient& client = store.Open();
+  const FakeObject low = store.Put(client, 4 * kMiB, kSealEvictable);
+  const FakeObject between = store.Put(client, 8 * kMiB);
+  const FakeObject high = store.Put(client, 4 * kMiB, kSealEvictable);
+  store.Delete(client, between);
+  ASSERT_EQ(store.core().TakeFreeExtents(0), (Extents{{4 * kMiB, 8 * kMiB}}));
+  store.core().SetHostIsShort(true);
+  // All there is would suffice, in one piece.
+  const uint32_t large = client.Ask(LeaseRecord(6 * kMiB));
+  for (int i = 0; i < 5; ++i) store.Turn();
+  EXPECT_EQ(client.Code(large), kNoAnswer);
+  EXPECT_TRUE(store.Contains(client, low.id));
+  EXPECT_TRUE(store.Contains(client, high.id));
+  EXPECT_FALSE(store.core().somebody_waits_for_releases());
+  // Two who are within reach are served in the order in which they came.
+  const uint32_t first = client.Ask(LeaseRecord(4 * kMiB));
+  const uint32_t second = client.Ask(LeaseRecord(4 * kMiB));
+  store.Turn();
+  EXPECT_EQ(LeaseIn(*client.Answer(first)).offset, 0u) << "the one used longest ago";
+  EXPECT_EQ(client.Code(second), AnswerCode::kOk);
+  EXPECT_EQ(client.Code(large), kNoAnswer);
+}
+
 TEST(CoreGiveBack, AnExtentMayReachOverSeveralThatCameOneByOne) {
   // As several threads populate them.
   FakeStore store({.arena_bytes = 16 * kMiB, .limits = kLimits, .populated = false});

@@ -31,7 +31,7 @@ constexpr Field kResultFields[] = {
     {"name", IsText},      {"value", IsNumber},      {"unit", IsText},
     {"p50", IsNumber},     {"p99", IsNumber},        {"p999", IsNumber},
     {"n", IsCount},        {"floor", IsTextOrNull},  {"ratio", IsNumberOrNull},
-    {"aa_ratio", IsNumber}, {"noisy", IsFlag},
+    {"aa_ratio", IsNumberOrNull}, {"noisy", IsFlag},
 };
 constexpr Field kHostFields[] = {
     {"cpus", IsCount}, {"kernel", IsText}, {"pages", IsText}, {"io", IsText}};

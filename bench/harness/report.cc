@@ -49,7 +49,7 @@ Result Figure(std::string name, std::string unit, double value) {
   result.value = value;
   result.quantiles = {value, value, value};
   result.operations = 1;
-  result.aa_ratio = 1;
+  result.aa_ratio = std::nan("");
   return result;
 }
 
@@ -111,13 +111,14 @@ std::string Report::ToTable() const {
         Short(result.value), result.unit, Short(result.quantiles.p99),
         Short(result.quantiles.p999), Short(floor_value),
         result.ratio ? fmt::format("{:.3f}", *result.ratio) : "-",
-        fmt::format("{:.3f}", result.aa_ratio), result.noisy ? "  NOISY" : "");
+        std::isfinite(result.aa_ratio) ? fmt::format("{:.3f}", result.aa_ratio) : "-",
+        result.noisy ? "  NOISY" : "");
     const std::string extra = Extra(result.more);
     if (!extra.empty()) text += fmt::format("{:<{}}   {}\n", "", width, extra);
   }
   if (!grid.empty()) text += "\n" + grid;
   for (const std::string& note : notes) text += "\nnote: " + note;
-  text += verification.ok() ? "\nverified: every byte moved was compared\n"
+  text += verification.ok() ? "\nverified: " + verified + "\n"
                             : "\nNOT VERIFIED: " + verification.fault() + "\n";
   return text;
 }

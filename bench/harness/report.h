@@ -22,7 +22,7 @@ struct Result {
   uint64_t operations = 0;
   std::optional<std::string> floor;  // name of the floor it was sampled against
   std::optional<double> ratio;       // value over floor
-  double aa_ratio = 0;
+  double aa_ratio = 0;  // NaN: measured once
   bool noisy = false;
   nlohmann::ordered_json more = nlohmann::ordered_json::object();  // further fields
 };
@@ -61,6 +61,7 @@ struct Report {
   std::vector<std::pair<std::string, double>> floors;
   std::vector<Result> results;
   Verification verification;
+  std::string verified = "every byte moved was compared";  // what that means
   std::string grid;  // lines for people, between the results and the notes
   std::vector<std::string> notes;
 

@@ -42,6 +42,7 @@ struct BusyClients::Board {
     char failure[200] = {};
   };
   std::atomic<bool> go{false};
+  std::atomic<bool> finish{false};
   char dir[256] = {};
   Line lines[kMostClients];
 };
@@ -74,23 +75,31 @@ class Worker {
     WriteChecked(bytes_, made.seed);
     PENSTOCK_ASSIGN_OR_RETURN(const ObjectId id, Timed([&] { return client_.Put(bytes_); }));
     objects_.push_back({id, made.seed});
-    const CheckedObject& any = objects_[random_() % objects_.size()];
-    {
-      PENSTOCK_ASSIGN_OR_RETURN(const ObjectView view,
-                                Timed([&] { return client_.Get(any.id); }));
-      if (!IsAsWritten(view.data(), any.seed)) {
-        return absl::DataLossError("object " + any.id.ToHex() + " has other bytes");
-      }
-    }
-    if (objects_.size() > kObjectsEach) {
-      PENSTOCK_RETURN_IF_ERROR(
-          Timed([&] { return client_.Delete(objects_.front().id); }));
-      objects_.pop_front();
-    }
+    PENSTOCK_RETURN_IF_ERROR(Compare(objects_[random_() % objects_.size()]));
+    if (objects_.size() > kObjectsEach) PENSTOCK_RETURN_IF_ERROR(CompareAndDelete());
     return Timed([&] { return client_.Sync(); });
   }
 
+  // What is left.
+  absl::Status Finish() {
+    while (!objects_.empty()) PENSTOCK_RETURN_IF_ERROR(CompareAndDelete());
+    return client_.Sync();
+  }
+
  private:
+  absl::Status Compare(const CheckedObject& object) {
+    PENSTOCK_ASSIGN_OR_RETURN(const ObjectView view,
+                              Timed([&] { return client_.Get(object.id); }));
+    if (IsAsWritten(view.data(), object.seed)) return absl::OkStatus();
+    return absl::DataLossError("object " + object.id.ToHex() + " has other bytes");
+  }
+  absl::Status CompareAndDelete() {
+    const CheckedObject object = objects_.front();
+    objects_.pop_front();
+    PENSTOCK_RETURN_IF_ERROR(Compare(object));
+    return Timed([&] { return client_.Delete(object.id); });
+  }
+
   Client client_;
   std::mt19937_64 random_;
   std::atomic<int64_t>& longest_ns_;
@@ -100,7 +109,8 @@ class Worker {
 };
 
 template <typename Line>
-[[noreturn]] void Work(const std::string& dir, uint64_t seed, Line& line) {
+[[noreturn]] void Work(const std::string& dir, uint64_t seed, Line& line,
+                       const std::atomic<bool>& finish) {
   const auto fail = [&line](const absl::Status& why) {
     if (line.failures.load() == 0) {
       std::snprintf(line.failure, sizeof(line.failure), "%s", why.ToString().c_str());
@@ -113,12 +123,14 @@ template <typename Line>
     _exit(1);
   }
   Worker worker(*std::move(client), seed, line.longest_ns, line.calls);
-  for (;;) {
+  while (!finish.load(std::memory_order_acquire)) {
     const int64_t asked_ns = NowNs();
     if (const absl::Status status = worker.Step(); !status.ok()) fail(status);
-    line.asked_ns.store(asked_ns, std::memory_order_relaxed);
+    line.asked_ns.store(asked_ns, std::memory_order_release);
     line.answered_ns.store(NowNs(), std::memory_order_release);
   }
+  if (const absl::Status status = worker.Finish(); !status.ok()) fail(status);
+  _exit(0);
 }
 
 }  // namespace
@@ -145,7 +157,8 @@ absl::StatusOr<BusyClients> BusyClients::Fork(int count) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       if (getppid() != parent) _exit(1);
       while (!clients.board_->go.load(std::memory_order_acquire)) SleepNs(1'000'000);
-      Work(clients.board_->dir, static_cast<uint64_t>(i) + 1, clients.board_->lines[i]);
+      Work(clients.board_->dir, static_cast<uint64_t>(i) + 1, clients.board_->lines[i],
+           clients.board_->finish);
     }
     clients.pids_.push_back(pid);
   }
@@ -170,8 +183,10 @@ absl::StatusOr<int64_t> BusyClients::AllAnsweredSince(int64_t since_ns) const {
   for (int i = 0; i < count(); ++i) {
     const Board::Line& line = board_->lines[i];
     for (;;) {
+      // A question and its own answer: of two that are written side by side.
+      const int64_t asked_ns = line.asked_ns.load(std::memory_order_acquire);
       const int64_t answered_ns = line.answered_ns.load(std::memory_order_acquire);
-      if (line.asked_ns.load(std::memory_order_relaxed) >= since_ns) {
+      if (asked_ns >= since_ns && answered_ns >= asked_ns) {
         last_ns = std::max(last_ns, answered_ns);
         break;
       }
@@ -183,6 +198,16 @@ absl::StatusOr<int64_t> BusyClients::AllAnsweredSince(int64_t since_ns) const {
     }
   }
   return last_ns;
+}
+
+void BusyClients::Finish() {
+  board_->finish.store(true, std::memory_order_release);
+  for (size_t i = 0; i < pids_.size(); ++i) {
+    int state = 0;
+    waitpid(pids_[i], &state, 0);
+    if (!WIFEXITED(state) || WEXITSTATUS(state) != 0) board_->lines[i].failures.fetch_add(1);
+  }
+  ended_ = std::exchange(pids_, {}).size();
 }
 
 int64_t BusyClients::TakeLongestCall() {

@@ -23,13 +23,15 @@ class BusyClients {
   // Ends every one by its pid.
   ~BusyClients();
 
-  int count() const { return static_cast<int>(pids_.size()); }
+  int count() const { return static_cast<int>(pids_.size() + ended_); }
   // They connect to the store in `dir` and start to work; returns when all have.
   absl::Status Begin(const std::string& dir);
 
   // Waits until every client has asked the daemon something after `since_ns` and was
   // answered. When that was, of the last one. DeadlineExceeded after 30 s.
   absl::StatusOr<int64_t> AllAnsweredSince(int64_t since_ns) const;
+  // Each compares the objects that it still has, and ends.
+  void Finish();
   // Longest call of any client since the last call of this, in nanoseconds.
   int64_t TakeLongestCall();
   uint64_t calls() const;
@@ -43,6 +45,7 @@ class BusyClients {
 
   Board* board_ = nullptr;
   std::vector<pid_t> pids_;
+  size_t ended_ = 0;
 };
 
 }  // namespace penstock::bench

@@ -73,13 +73,21 @@ ChurnReader::Outcome ChurnReader::Stop() {
 std::optional<CheckedObject> ChurnReader::Pick() {
   const std::lock_guard lock(mutex_);
   if (objects_.empty()) return std::nullopt;
-  CheckedObject& picked = objects_[random_() % objects_.size()];
-  const CheckedObject as_it_was = picked;
-  picked.was_got = true;
-  return as_it_was;
+  return objects_[random_() % objects_.size()];
+}
+
+std::optional<const std::byte*> ChurnReader::SeeAt(const ObjectId& id, const std::byte* place) {
+  const std::lock_guard lock(mutex_);
+  for (CheckedObject& object : objects_) {
+    if (object.id == id) return std::exchange(object.seen_at, place);
+  }
+  return std::nullopt;
 }
 
 void ChurnReader::Run(std::stop_token stop) {
+  const auto keep = [](std::vector<double>& kept, int64_t took_ns) {
+    if (kept.size() < kMostKept) kept.push_back(static_cast<double>(took_ns));
+  };
   while (!stop.stop_requested()) {
     for (int i = 0; i < kBurst; ++i) {
       const std::optional<CheckedObject> object = Pick();
@@ -87,9 +95,17 @@ void ChurnReader::Run(std::stop_token stop) {
       const int64_t start_ns = NowNs();
       const absl::StatusOr<ObjectView> view = client_.Get(object->id, absl::ZeroDuration());
       const int64_t took_ns = NowNs() - start_ns;
-      if (!view.ok()) continue;  // deleted just now
-      std::vector<double>& kept = object->was_got ? outcome_.get_ns : outcome_.first_get_ns;
-      if (kept.size() < kMostKept) kept.push_back(static_cast<double>(took_ns));
+      if (!view.ok()) {
+        // Its maker takes it off the list before it deletes it.
+        if (SeeAt(object->id, nullptr)) ++outcome_.failed;
+        continue;
+      }
+      const std::byte* const place = view->data().data();
+      SeeAt(object->id, place);
+      keep(object->seen_at == nullptr ? outcome_.first_get_ns : outcome_.get_ns, took_ns);
+      if (object->seen_at != nullptr && object->seen_at != place) {
+        keep(outcome_.moved_get_ns, took_ns);
+      }
       if (!IsAsWritten(view->data(), object->seed)) ++outcome_.wrong;
     }
     SleepNs(kBetweenBursts_ns);

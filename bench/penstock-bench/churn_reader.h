@@ -22,7 +22,7 @@ namespace penstock::bench {
 struct CheckedObject {
   ObjectId id;
   uint64_t seed = 0;
-  bool was_got = false;  // by the reader
+  const std::byte* seen_at = nullptr;  // by the reader, at its last get
 };
 // Small payloads are written throughout; of large ones both ends, and a word of each 4 KiB.
 void WriteChecked(std::span<std::byte> payload, uint64_t seed);
@@ -34,9 +34,12 @@ class ChurnReader {
   struct Outcome {
     std::vector<double> get_ns;
     // The first get of an object fetches what its maker and the daemon wrote from another
-    // core, moved or not; where nothing is made there are no such gets to compare with.
+    // core, moved or not.
     std::vector<double> first_get_ns;
-    uint64_t wrong = 0;
+    // So does the first after a move. These are in get_ns, too.
+    std::vector<double> moved_get_ns;
+    uint64_t wrong = 0;   // other bytes
+    uint64_t failed = 0;  // of objects that are there
   };
 
   ChurnReader(Client client, uint64_t seed) : client_(std::move(client)), random_(seed) {}
@@ -50,7 +53,9 @@ class ChurnReader {
 
  private:
   void Run(std::stop_token stop);
-  std::optional<CheckedObject> Pick();  // as it was before this pick
+  std::optional<CheckedObject> Pick();
+  // Where it was seen before; nothing, if it is gone.
+  std::optional<const std::byte*> SeeAt(const ObjectId& id, const std::byte* place);
 
   Client client_;
   std::mt19937_64 random_;

@@ -178,7 +178,7 @@ absl::Status RunMany(const RunOptions& options, Report& report) {
   Group group;
   group.floor = GetRelease("get_floor_1M_ids_ns", [&](uint64_t n) { return bare->RunAhead(n); },
                            report.verification);
-  // By GetMany, a thousand ids a call: its look-ahead is what a million ids need. One by
+  // By GetMany, a hundred ids a call: its look-ahead is what a million ids need. One by
   // one, each get waits for its own cache misses; that is the second row.
   group.values.push_back(GetRelease("get_release_1M_ids_ns",
                                     [&](uint64_t n) { return gets.RunMany(client, n); },

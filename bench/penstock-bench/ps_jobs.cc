@@ -31,7 +31,10 @@ PsWay ServerWay(std::string name, const PsWorkload& workload, bool contiguous) {
   const auto start_worker = [server, count, contiguous](int iterations) {
     return Task(WorkOnParameters).Remote(server, count, iterations, contiguous);
   };
-  return {std::move(name), start_worker, [server] { return server.Views(); }};
+  const auto views = [server] { return server.Views(); };
+  const auto whole = [server] { return std::vector<Array<double>>{server.Contiguous()}; };
+  if (contiguous) return {std::move(name), start_worker, views, whole};
+  return {std::move(name), start_worker, views, views};
 }
 
 PsWay PlainActorsWay(std::string name, const PsWorkload& workload, bool contiguous) {
@@ -43,7 +46,12 @@ PsWay PlainActorsWay(std::string name, const PsWorkload& workload, bool contiguo
   const auto start_worker = [shards, count, contiguous](int iterations) {
     return Task(WorkOnPlainShards).Remote(shards, count, iterations, contiguous);
   };
-  return {std::move(name), start_worker, [shards] { return ViewsOf(shards); }};
+  const auto views = [shards] { return ViewsOf(shards); };
+  const auto whole = [shards] {
+    return std::vector<Array<double>>{Array<double>::Concatenate(ViewsOf(shards))};
+  };
+  if (contiguous) return {std::move(name), start_worker, views, whole};
+  return {std::move(name), start_worker, views, views};
 }
 
 AsynchronousJob::AsynchronousJob(PsWay way, Verification& verification)
@@ -68,7 +76,9 @@ double AsynchronousJob::Run(uint32_t workers, uint32_t iterations) {
   return seconds;
 }
 
-void AsynchronousJob::Check() { CheckAll(way_.views(), expected_, way_.name, verification_); }
+void AsynchronousJob::Check() {
+  CheckAll(way_.as_worked_on(), expected_, way_.name, verification_);
+}
 
 SynchronousJob::SynchronousJob(std::string name, const PsWorkload& workload,
                                Verification& verification)

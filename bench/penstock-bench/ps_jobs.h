@@ -21,6 +21,7 @@ struct PsWay {
   std::string name;
   std::function<ObjectRef<int>(int iterations)> start_worker;  // it tells its updates
   std::function<std::vector<Array<double>>()> views;           // with every update sent so far
+  std::function<std::vector<Array<double>>()> as_worked_on;    // the same as the workers see it
 };
 PsWay ServerWay(std::string name, const PsWorkload& workload, bool contiguous);
 PsWay PlainActorsWay(std::string name, const PsWorkload& workload, bool contiguous);

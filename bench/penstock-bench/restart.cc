@@ -79,6 +79,7 @@ absl::Status Kill(PrivateDaemon& daemon, const BusyClients& clients, int kills,
                   Report& report) {
   std::vector<double> first_ms;
   std::vector<double> all_ms;
+  std::vector<double> outage_ms;
   for (int i = 0; i < kills; ++i) {
     PENSTOCK_RETURN_IF_ERROR(NotInterrupted());
     SleepNs(kBetween_ns);
@@ -88,9 +89,11 @@ absl::Status Kill(PrivateDaemon& daemon, const BusyClients& clients, int kills,
     PENSTOCK_ASSIGN_OR_RETURN(const int64_t all_ns, clients.AllAnsweredSince(killed_ns));
     first_ms.push_back(Milliseconds(served_ns - killed_ns));
     all_ms.push_back(Milliseconds(std::max<int64_t>(0, all_ns - served_ns)));
+    outage_ms.push_back(Milliseconds(all_ns - killed_ns));
   }
   report.results.push_back(Worst("restart_serves_after_ms", first_ms));
   report.results.push_back(Worst("restart_all_clients_go_on_ms", all_ms));
+  report.results.push_back(Worst("restart_kill_until_all_go_on_ms", outage_ms));
   return absl::OkStatus();
 }
 
@@ -130,6 +133,7 @@ absl::Status RunRestart(Crew&, const RunOptions& options, Report& report) {
   const int take_overs = options.quick ? 3 : options.take_overs;
   if (kills > 0) PENSTOCK_RETURN_IF_ERROR(Kill(*daemon, clients, kills, report));
   if (take_overs > 0) PENSTOCK_RETURN_IF_ERROR(TakeOver(*daemon, clients, take_overs, report));
+  clients.Finish();
   PENSTOCK_ASSIGN_OR_RETURN(const uint64_t wrong, stock.CountWrong());
   if (wrong > 0) {
     report.verification.Fail(fmt::format("{} of {} objects are gone or altered", wrong, objects));
@@ -138,6 +142,7 @@ absl::Status RunRestart(Crew&, const RunOptions& options, Report& report) {
     report.verification.Fail(fmt::format("{} calls failed, the first: {}", clients.failures(),
                                          clients.first_failure()));
   }
+  report.verified = "every stored object, and every one of the clients' before its delete";
   report.notes.push_back(fmt::format(
       "{} stored objects compared, {} clients made {} calls, {} failed; {} kills, {} "
       "take-overs; the worst of each is the value", objects, clients.count(), clients.calls(),

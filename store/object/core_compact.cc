@@ -273,6 +273,7 @@ Moved Core::MoveSome(uint64_t& budget_bytes) {
     host_->CopyBlock(victim.offset + c.copied_bytes, *c.copy + c.copied_bytes, bytes);
     c.copied_bytes += bytes;
     budget_bytes -= bytes;
+    stats_.moved_bytes += bytes;
   }
   if (c.copied_bytes < used_bytes) return Moved::kSome;
   if (Relocate()) return Moved::kDone;
@@ -303,7 +304,6 @@ bool Core::Relocate() {
   c.victim.reset();
   allocator_.Free(victim.offset, victim.block_bytes);
   ++stats_.moved_objects;
-  stats_.moved_bytes += victim.block_bytes;
   return true;
 }
 

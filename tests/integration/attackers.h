@@ -13,13 +13,22 @@
 
 namespace penstock::testing {
 
-// What every attack is given. The counters lie in memory that all processes share.
+// Of all attacks together, in memory that all processes share.
+struct AttackCounts {
+  std::atomic<uint64_t> messages{0};  // random or mutated ones
+  std::atomic<uint64_t> spoilt{0};    // of them: not what a right client could have sent
+  std::atomic<uint64_t> others{0};    // right ones, whose answers nobody reads
+  std::atomic<uint64_t> sessions{0};
+  std::atomic<uint64_t> idle_connections{0};
+  std::atomic<bool> stop{false};
+};
+
+// What every attack is given.
 struct Attack {
   std::string dir;
   uint64_t seed = 1;
-  uint64_t messages = 1000;          // to send before it ends
-  std::atomic<uint64_t>* sent;       // by all attacks together
-  std::atomic<uint64_t>* sessions;   // opened by all attacks together
+  uint64_t messages = 1000;  // to send before it ends
+  AttackCounts* counts = nullptr;
 };
 
 // Each runs in a process of its own and returns that process's exit code; 0: it did all that
@@ -38,8 +47,11 @@ int ScribbleOverTheOwnSegment(const Attack& attack);
 int AskAndNeverRead(const Attack& attack);
 // Reopens, cuts, seals and punches every descriptor it was given; fills the doorbells.
 int AbuseDescriptors(const Attack& attack);
+// A thousand connections that say nothing, or half a message, until the daemon closes them.
+int HoldIdleConnections(const Attack& attack);
 
-// Runs `attack` in a process under SCHED_IDLE, where its own processes are too.
+// Runs `attack` again and again, until it is told to stop, in a process under SCHED_IDLE, where
+// its own processes are too, on every CPU.
 pid_t StartAttack(AttackFunction attack, const Attack& how);
 
 }  // namespace penstock::testing

@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -127,6 +128,22 @@ pid_t NextDaemon(const TestDaemon& daemon, pid_t before) {
   });
   if (!came) GiveUp("no other daemon came: " + daemon.Output());
   return now;
+}
+
+bool RaiseDescriptorLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
+  limit.rlim_cur = limit.rlim_max;
+  return setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= 4096;
+}
+
+size_t CountClosed(const std::vector<UniqueFd>& sockets) {
+  size_t closed = 0;
+  for (const UniqueFd& socket : sockets) {
+    pollfd item{socket.get(), POLLIN | POLLRDHUP, 0};
+    if (poll(&item, 1, 0) == 1 && (item.revents & (POLLRDHUP | POLLHUP)) != 0) ++closed;
+  }
+  return closed;
 }
 
 size_t OpenDescriptors(pid_t pid) {

@@ -94,6 +94,10 @@ class Channel {
 pid_t NextDaemon(const TestDaemon& daemon, pid_t before);
 
 size_t OpenDescriptors(pid_t pid);
+// For thousands of connections. False where the hard limit is below 4096.
+bool RaiseDescriptorLimit();
+// How many of `sockets` the other side has closed.
+size_t CountClosed(const std::vector<UniqueFd>& sockets);
 // A zombie, which whoever reaps it has not met yet, does not run.
 bool Runs(pid_t pid);
 

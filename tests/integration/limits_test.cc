@@ -3,9 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,23 +23,6 @@ using absl::StatusCode;
 
 constexpr uint64_t kTiB = uint64_t{1} << 40;
 constexpr size_t kMostWithoutSession = 1024;  // of the daemon, tools/penstockd/antechamber.h
-
-bool RaiseDescriptorLimit() {
-  rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
-  limit.rlim_cur = limit.rlim_max;
-  return setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= 4096;
-}
-
-// How many of `sockets` the other side has closed.
-size_t CountClosed(const std::vector<UniqueFd>& sockets) {
-  size_t closed = 0;
-  for (const UniqueFd& socket : sockets) {
-    pollfd item{socket.get(), POLLIN | POLLRDHUP, 0};
-    if (poll(&item, 1, 0) == 1 && (item.revents & (POLLRDHUP | POLLHUP)) != 0) ++closed;
-  }
-  return closed;
-}
 
 TEST(Limits, AThousandIdleConnectionsCostNobodyAnythingAndAreClosed) {
   const TestDaemon daemon;

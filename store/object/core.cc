@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "absl/container/flat_hash_set.h"
 #include "store/base/check.h"
 #include "store/base/crash_point.h"
 #include "store/shm/parking.h"
@@ -184,8 +185,8 @@ void Core::Break(SessionRow row, std::string why) {
   host_->SessionBroken(row, session.broken_why);
 }
 
-// True if any record was taken.
-bool Core::Drain(SessionRow row) {
+// True if any record was taken, of `most` at most.
+bool Core::Drain(SessionRow row, uint32_t most) {
   CoreSession& session = *sessions_[row];
   if (session.broken) return false;
   const std::optional<uint32_t> available = session.submissions.Available();
@@ -193,7 +194,8 @@ bool Core::Drain(SessionRow row) {
     Break(row, "its submission tail is impossible: it moved back, or past the ring's end");
     return false;
   }
-  for (uint32_t i = 0; i < *available; ++i) {
+  const uint32_t count = std::min(*available, most);
+  for (uint32_t i = 0; i < count; ++i) {
     if (i + 4 < *available) {
       const uint32_t ahead = session.submissions.PeekAhead(4)->slot;
       if (ahead < index_.capacity()) {
@@ -207,9 +209,9 @@ bool Core::Drain(SessionRow row) {
     PENSTOCK_CRASH_POINT(kRecordHandled);
   }
   // Before another ring's record is taken, so that a replay after a crash is harmless.
-  if (*available > 0) session.submissions.PublishHead();
-  if (*available > 0) PENSTOCK_CRASH_POINT(kHeadPublished);
-  return *available > 0;
+  if (count > 0) session.submissions.PublishHead();
+  if (count > 0) PENSTOCK_CRASH_POINT(kHeadPublished);
+  return count > 0;
 }
 
 bool Core::Turn() {
@@ -218,7 +220,7 @@ bool Core::Turn() {
   // By index and backwards: handling may not open sessions, but keep it robust.
   for (size_t i = open_rows_.size(); i-- > 0;) {
     const SessionRow row = open_rows_[i];
-    worked |= Drain(row);
+    worked |= Drain(row, limits_.most_records_at_once);
     if (!sessions_[row]->backlog.empty()) FlushBacklog(row);
   }
   if (!deferred_.empty()) {
@@ -227,7 +229,9 @@ bool Core::Turn() {
     // Invariant 4: one more pass over every ring, up to the tails read from now on. What
     // that pass defers waits for the next turn, or a client that asks without end would
     // keep this one from ending.
-    for (size_t i = open_rows_.size(); i-- > 0;) Drain(open_rows_[i]);
+    if (!NothingWaitingMatters(deferred)) {
+      for (size_t i = open_rows_.size(); i-- > 0;) Drain(open_rows_[i]);
+    }
     AnswerDeferred(deferred);
     worked = true;
   }
@@ -237,6 +241,37 @@ bool Core::Turn() {
   sealed_evictable_ = false;
   PublishCompletions();
   return worked;
+}
+
+// Whether the pass can be left out where it is long: of all that waits in the rings only a seal
+// makes an object, and none is of an object that was asked for. Who asks does not pay for what
+// others have in their rings then. Cost: a look at each record.
+bool Core::NothingWaitingMatters(const std::vector<Deferred>& deferred) const {
+  uint64_t waiting = 0;
+  for (const SessionRow row : open_rows_) {
+    const CoreSession& session = *sessions_[row];
+    if (session.broken) continue;
+    const std::optional<uint32_t> available = session.submissions.Available();
+    if (!available) return false;  // the pass ends it
+    waiting += *available;
+  }
+  if (waiting <= limits_.most_records_at_once) return false;
+  absl::flat_hash_set<ObjectId> asked_for;
+  for (const Deferred& item : deferred) {
+    if (item.record.op == SubmissionOp::kSync) return false;
+    asked_for.insert(item.record.id);
+  }
+  for (const SessionRow row : open_rows_) {
+    const CoreSession& session = *sessions_[row];
+    if (session.broken) continue;
+    // From its tail as it is now, not as it was above.
+    const uint32_t available = session.submissions.Available().value_or(0);
+    for (uint32_t i = 0; i < available; ++i) {
+      const Submission& record = *session.submissions.PeekAhead(i);
+      if (record.op == SubmissionOp::kSeal && asked_for.contains(record.id)) return false;
+    }
+  }
+  return true;
 }
 
 void Core::AnswerDeferred(std::vector<Deferred>& deferred) {

@@ -73,6 +73,8 @@ struct CoreLimits {
   uint32_t max_sessions = 4096;
   uint32_t max_requests_per_session = 65536;
   uint32_t max_leases_per_request = 2048;
+  // Of one ring in a turn: some 20 us.
+  uint32_t most_records_at_once = 128;
   // Threads of one client that wait for room: each asks for one block at a time.
   uint32_t max_room_waits_per_session = 4096;
   uint64_t max_event_backlog = 65536;
@@ -190,7 +192,8 @@ class Core {
   // that left something.
   void DropObjectsOf(std::span<const uint64_t> numbers);
 
-  // Drains every ring once and answers. True if anything was done.
+  // Takes what waits in every ring, in parts where it is much, and answers. True if anything was
+  // done: there may be more.
   bool Turn();
 
   // SYNC S1 parking, consumer's half: sets the parked flag and looks at every ring again.
@@ -256,7 +259,8 @@ class Core {
   static constexpr SessionRow kStoreRow = ~SessionRow{0};
 
   // core.cc: turns.
-  bool Drain(SessionRow row);
+  bool Drain(SessionRow row, uint32_t most = ~uint32_t{0});
+  bool NothingWaitingMatters(const std::vector<Deferred>& deferred) const;
   void DropAllHolds(CoreSession& session);
   void AnswerDeferred(std::vector<Deferred>& deferred);
   void Break(SessionRow row, std::string why);

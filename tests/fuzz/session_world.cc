@@ -414,7 +414,11 @@ void World::CheckAll() {
 
 void World::Turn() {
   for (FakeClient* const hostile : hostile_) Restrain(*hostile);
-  store_.Turn();
+  // A turn takes long rings in parts; what is checked is what comes of all of it.
+  for (uint64_t before = ~uint64_t{0}; before != store_.core().Stats().records;) {
+    before = store_.core().Stats().records;
+    store_.Turn();
+  }
   for (const auto& who : honest_) Collect(*who);
   CheckAll();
 }

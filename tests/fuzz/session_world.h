@@ -130,7 +130,8 @@ class World {
   FakeStore store_{{.slots = kSlots,
                     .arena_bytes = kArenaBytes,
                     .limits = {.max_sessions = 8, .max_requests_per_session = 64,
-                               .max_leases_per_request = 16, .max_event_backlog = 32,
+                               .max_leases_per_request = 16, .most_records_at_once = 3,
+                               .max_event_backlog = 32,
                                .memory_comes_back = true}}};
   std::vector<std::unique_ptr<HonestClient>> honest_;
   std::vector<FakeClient*> hostile_;

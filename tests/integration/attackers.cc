@@ -318,10 +318,6 @@ pid_t StartAttack(AttackFunction attack, const Attack& how) {
   return StartChild([=] {
     const sched_param none{};
     if (sched_setscheduler(0, SCHED_IDLE, &none) != 0) perror("SCHED_IDLE");
-    cpu_set_t all;  // not only that of the process that is measured
-    CPU_ZERO(&all);
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) CPU_SET(cpu, &all);
-    if (sched_setaffinity(0, sizeof(all), &all) != 0) perror("sched_setaffinity");
     Attack next = how;
     for (int code = 0; !how.counts->stop.load(); next.seed += 1000) {
       if ((code = attack(next)) != 0) return code;

@@ -51,7 +51,7 @@ int AbuseDescriptors(const Attack& attack);
 int HoldIdleConnections(const Attack& attack);
 
 // Runs `attack` again and again, until it is told to stop, in a process under SCHED_IDLE, where
-// its own processes are too, on every CPU.
+// its own processes are too, on the CPUs of the caller.
 pid_t StartAttack(AttackFunction attack, const Attack& how);
 
 }  // namespace penstock::testing

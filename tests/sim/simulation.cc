@@ -33,7 +33,7 @@ void PassOrDie(CrashPoint point) {
 Simulation::Simulation(uint64_t seed)
     : random_(seed), store_({.slots = static_cast<uint32_t>(seed % 4 == 0 ? 16 : 64),
                              .arena_bytes = kArena,
-                             .limits = {.memory_comes_back = true}}),
+                             .limits = {.most_records_at_once = 2, .memory_comes_back = true}}),
       disk_([this](uint64_t offset, uint64_t bytes) { return store_.Bytes(offset, bytes); }),
       actors_(kActors) {
   g_crash_hook = PassOrDie;

@@ -250,7 +250,9 @@ absl::Status RunChurn(Crew&, const RunOptions& options, Report& report) {
   report.verified = fmt::format(
       "of one object in {}, what was written (up to 64 KiB all, then a word of each 4 KiB)",
       kOneCheckedIn);
-  if (busy.wrong + quiet.wrong + made.wrong > 0) report.verification.Fail("churn: a get saw other bytes");
+  if (busy.wrong + quiet.wrong + made.wrong > 0) {
+    report.verification.Fail("churn: a get saw other bytes");
+  }
   if (busy.failed + quiet.failed + made.failed > 0) {
     report.verification.Fail("churn: a get did not find an object that is there");
   }

@@ -195,6 +195,7 @@ bool Core::Drain(SessionRow row, uint32_t most) {
     return false;
   }
   const uint32_t count = std::min(*available, most);
+  if (count < *available) are_all_taken_ = false;
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 4 < *available) {
       const uint32_t ahead = session.submissions.PeekAhead(4)->slot;
@@ -217,21 +218,24 @@ bool Core::Drain(SessionRow row, uint32_t most) {
 bool Core::Turn() {
   ++stats_.turns;
   bool worked = false;
+  are_all_taken_ = true;
   // By index and backwards: handling may not open sessions, but keep it robust.
   for (size_t i = open_rows_.size(); i-- > 0;) {
     const SessionRow row = open_rows_[i];
     worked |= Drain(row, limits_.most_records_at_once);
     if (!sessions_[row]->backlog.empty()) FlushBacklog(row);
   }
-  if (!deferred_.empty()) {
+  if (!deferred_.empty() || wants_all_taken_) {
     std::vector<Deferred> deferred;
     deferred.swap(deferred_);
     // Invariant 4: one more pass over every ring, up to the tails read from now on. What
     // that pass defers waits for the next turn, or a client that asks without end would
     // keep this one from ending.
-    if (!NothingWaitingMatters(deferred)) {
+    if (wants_all_taken_ || !NothingWaitingMatters(deferred)) {
       for (size_t i = open_rows_.size(); i-- > 0;) Drain(open_rows_[i]);
+      are_all_taken_ = true;
     }
+    wants_all_taken_ = false;
     AnswerDeferred(deferred);
     worked = true;
   }
@@ -259,6 +263,8 @@ bool Core::NothingWaitingMatters(const std::vector<Deferred>& deferred) const {
   absl::flat_hash_set<ObjectId> asked_for;
   for (const Deferred& item : deferred) {
     if (item.record.op == SubmissionOp::kSync) return false;
+    // Room for it may be among what waits.
+    if (spilled_.contains(item.record.id)) return false;
     asked_for.insert(item.record.id);
   }
   for (const SessionRow row : open_rows_) {
@@ -267,8 +273,9 @@ bool Core::NothingWaitingMatters(const std::vector<Deferred>& deferred) const {
     // From its tail as it is now, not as it was above.
     const uint32_t available = session.submissions.Available().value_or(0);
     for (uint32_t i = 0; i < available; ++i) {
-      const Submission& record = *session.submissions.PeekAhead(i);
-      if (record.op == SubmissionOp::kSeal && asked_for.contains(record.id)) return false;
+      if (session.submissions.PeekAhead(i)->op != SubmissionOp::kSeal) continue;
+      const ObjectId id = session.submissions.PeekAhead(i)->id;  // a copy: the bytes are shared
+      if (asked_for.contains(id)) return false;
     }
   }
   return true;

@@ -8,8 +8,9 @@
 //   2. Bytes of a sealed object are reused only after its slot was marked, every pin row
 //      was read after the mark, and neither a pin nor a hold was found (SYNC S2).
 //   3. A request is answered exactly once, or its session is gone.
-//   4. A get or contains that misses is answered only after every ring was drained up to
-//      the tail it had after the request was taken.
+//   4. A get, contains or delete by id that misses is answered only after every ring was
+//      drained up to the tail it had after the request was taken, or up to there held no seal
+//      of that id.
 //   5. A ring's head is published before another ring's record is taken.
 //   6. A record from a client is checked against the lease table and the slot before any
 //      state changes; a wrong one ends that session and nothing else.
@@ -464,6 +465,8 @@ class Core {
   uint64_t next_room_ticket_ = 1;
   uint32_t forgotten_room_waiters_ = 0;  // in the deque, of requests that are gone
   std::vector<Deferred> deferred_;
+  bool are_all_taken_ = true;     // in this turn, what the rings held
+  bool wants_all_taken_ = false;  // in the next turn, before somebody is refused
   std::vector<SessionRow> unpublished_rows_;
 
   SpillHost* spill_ = nullptr;                           // null: nothing goes to disk

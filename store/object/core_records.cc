@@ -205,7 +205,7 @@ bool Core::HandleGet(SessionRow row, const Submission& record) {
   return true;
 }
 
-// Answers a get, contains, delete or sync; every ring has been drained when it misses.
+// Answers a get, contains, delete or sync; invariant 4 holds when it misses.
 void Core::Resolve(SessionRow row, const Submission& record) {
   if (record.op == SubmissionOp::kSync) {
     Answer(row, record.request, AnswerCode::kOk);

@@ -341,6 +341,12 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
       if (evicting == Evicting::kNo || !spill_stopped_) return false;
       if (MayCompact(waiter.block_bytes) || IsCompacting()) return false;
       if (WaitsForHost()) return false;
+      if (!are_all_taken_) {
+        // Room for it may be among what waits in the rings.
+        wants_all_taken_ = true;
+        room_changed_ = true;
+        return false;
+      }
       // The disk takes nothing, so no room comes of itself: better told than left to wait.
       const ObjectId id = waiter.id;
       ForgetRestore(id);

@@ -22,7 +22,7 @@ enum class SessionRole : uint8_t { kReadWrite, kReadOnly };
 
 // A request that waits for its answer.
 struct PendingRequest {
-  // kDeferred: a get, contains or delete that waits for the other rings to be drained.
+  // kDeferred: a get, contains or delete that waits for what the other rings hold.
   enum class Kind { kDeferred, kGet, kRoom } kind;
   ObjectId id;  // what was asked for, or is to be reserved
   uint32_t place = 0;   // of a get: among those who wait for the id

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/fake_client.h"
+#include "tests/support/fake_disk.h"
 
 namespace penstock::testing {
 namespace {
@@ -63,7 +64,8 @@ TEST(CoreTurn, ButItSeesASealAtTheEndOfThatRing) {
   FakeStore store({.slots = 64, .arena_bytes = 1 * kMiB});
   FakeClient& other = store.Open();
   FakeClient& client = store.Open();
-  for (const SubmissionOp op : {SubmissionOp::kContains, SubmissionOp::kGet}) {
+  for (const SubmissionOp op :
+       {SubmissionOp::kContains, SubmissionOp::kGet, SubmissionOp::kDeleteById}) {
     const FakeLease lease = store.Lease(other, 64);
     const ObjectId id = other.NextId();
     while (store.Turn()) {
@@ -89,6 +91,41 @@ TEST(CoreTurn, ASyncIsAnsweredAfterAllThatEverybodyHadPushed) {
   store.Turn();
   EXPECT_EQ(client.Code(request), AnswerCode::kOk);
   EXPECT_EQ(store.core().Stats().records, kMany + 1);
+}
+
+// The disk takes nothing more, so a get of what is there is refused where there is no room: but
+// not while somebody's return of a lease waits behind a hundred other records.
+TEST(CoreTurn, NobodyIsRefusedRoomThatWaitsInALongRing) {
+  FakeStore store({.slots = 64, .arena_bytes = 1 * kMiB});
+  FakeDisk disk([&](uint64_t offset, uint64_t bytes) { return store.Bytes(offset, bytes); });
+  store.core().EnableSpill(&disk);
+  FakeClient& other = store.Open();
+  FakeClient& client = store.Open();
+  const auto end_all = [&] {
+    for (int i = 0; i < 8; ++i) {
+      store.Turn();
+      while (disk.operations() > 0) disk.EndOne(0, &store.core(), true);
+    }
+  };
+  const FakeObject on_disk = store.Put(other, 600 * kKiB);
+  const uint32_t large = other.Ask(LeaseRecord(900 * kKiB));
+  end_all();
+  const auto grant = other.Answer(large);
+  ASSERT_TRUE(grant && grant->op == CompletionOp::kGrant) << "in the place of that one";
+  disk.full = true;
+  store.Put(client, 32 * kKiB);
+  other.Ask(LeaseRecord(200 * kKiB));  // waits, and has the small one written, in vain
+  end_all();
+  ASSERT_TRUE(store.core().spill_stopped());
+
+  PushMany(other, 300);
+  other.Push(SlotRecord(SubmissionOp::kReturnLease, LeaseIn(*grant).slot,
+                        LeaseIn(*grant).generation));
+  const uint32_t get = client.Ask(IdRecord(SubmissionOp::kGet, on_disk.id));
+  end_all();
+  const auto answer = client.Answer(get);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->op, CompletionOp::kObject) << static_cast<int>(answer->code);
 }
 
 TEST(CoreTurn, ADeathInTheMiddleOfALongRingKeepsWhatItsClientHadSealed) {

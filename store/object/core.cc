@@ -225,18 +225,8 @@ bool Core::Turn() {
     worked |= Drain(row, limits_.most_records_at_once);
     if (!sessions_[row]->backlog.empty()) FlushBacklog(row);
   }
-  if (!deferred_.empty() || wants_all_taken_) {
-    std::vector<Deferred> deferred;
-    deferred.swap(deferred_);
-    // Invariant 4: one more pass over every ring, up to the tails read from now on. What
-    // that pass defers waits for the next turn, or a client that asks without end would
-    // keep this one from ending.
-    if (wants_all_taken_ || !NothingWaitingMatters(deferred)) {
-      for (size_t i = open_rows_.size(); i-- > 0;) Drain(open_rows_[i]);
-      are_all_taken_ = true;
-    }
-    wants_all_taken_ = false;
-    AnswerDeferred(deferred);
+  if (!deferred_.empty()) {
+    AnswerDeferred();
     worked = true;
   }
   if (room_changed_ || forgotten_room_waiters_ > 0) ServeRoomWaiters();
@@ -247,41 +237,72 @@ bool Core::Turn() {
   return worked;
 }
 
-// Whether the pass can be left out where it is long: of all that waits in the rings only a seal
-// makes an object, and none is of an object that was asked for. Who asks does not pay for what
-// others have in their rings then. Cost: a look at each record.
-bool Core::NothingWaitingMatters(const std::vector<Deferred>& deferred) const {
+// Invariant 4: where little waits, one more pass over every ring, up to the tails read from now
+// on; what that pass defers waits for the next turn, or a client that asks without end would keep
+// this one from ending. Where much waits, who asks does not pay for what others have in their
+// rings: only a seal makes an object, so a question is answered if no seal of its id waits. Who
+// asked for more waits until the turns have taken all that waited then.
+void Core::AnswerDeferred() {
+  std::vector<Deferred> deferred;
+  deferred.swap(deferred_);
+  const bool is_little = CountWaiting() <= limits_.most_records_at_once;
+  if (is_little) {
+    for (size_t i = open_rows_.size(); i-- > 0;) Drain(open_rows_[i]);
+    are_all_taken_ = true;
+  } else {
+    const absl::flat_hash_set<ObjectId> sealed = SealsWaitingOf(deferred);
+    const auto must_wait = [&](const Deferred& item) {
+      if (HasPassed(item.turn)) return false;
+      // Of what is on disk: room for it may be among what waits.
+      return item.record.op == SubmissionOp::kSync || sealed.contains(item.record.id) ||
+             spilled_.contains(item.record.id);
+    };
+    const auto rest = std::stable_partition(deferred.begin(), deferred.end(), must_wait);
+    deferred_.assign(deferred.begin(), rest);
+    deferred.erase(deferred.begin(), rest);
+  }
+  Resolve(deferred);
+}
+
+// Whether all that waited in the rings when turn `turn` took its records has been taken: in one
+// pass since, or in as many parts as the longest ring has.
+bool Core::HasPassed(uint64_t turn) const {
+  const uint64_t parts =
+      (kSubmissionEntries + limits_.most_records_at_once - 1) / limits_.most_records_at_once;
+  return (are_all_taken_ && turn < stats_.turns) || stats_.turns - turn >= parts;
+}
+
+uint64_t Core::CountWaiting() const {
   uint64_t waiting = 0;
   for (const SessionRow row : open_rows_) {
     const CoreSession& session = *sessions_[row];
-    if (session.broken) continue;
-    const std::optional<uint32_t> available = session.submissions.Available();
-    if (!available) return false;  // the pass ends it
-    waiting += *available;
+    if (!session.broken) waiting += session.submissions.Available().value_or(0);
   }
-  if (waiting <= limits_.most_records_at_once) return false;
+  return waiting;
+}
+
+// Of the ids that were asked for, those of which a seal waits. Cost: a look at each record.
+absl::flat_hash_set<ObjectId> Core::SealsWaitingOf(const std::vector<Deferred>& deferred) const {
   absl::flat_hash_set<ObjectId> asked_for;
   for (const Deferred& item : deferred) {
-    if (item.record.op == SubmissionOp::kSync) return false;
-    // Room for it may be among what waits.
-    if (spilled_.contains(item.record.id)) return false;
-    asked_for.insert(item.record.id);
+    if (item.record.op != SubmissionOp::kSync) asked_for.insert(item.record.id);
   }
+  absl::flat_hash_set<ObjectId> sealed;
+  if (asked_for.empty()) return sealed;
   for (const SessionRow row : open_rows_) {
     const CoreSession& session = *sessions_[row];
     if (session.broken) continue;
-    // From its tail as it is now, not as it was above.
     const uint32_t available = session.submissions.Available().value_or(0);
     for (uint32_t i = 0; i < available; ++i) {
       if (session.submissions.PeekAhead(i)->op != SubmissionOp::kSeal) continue;
       const ObjectId id = session.submissions.PeekAhead(i)->id;  // a copy: the bytes are shared
-      if (asked_for.contains(id)) return false;
+      if (asked_for.contains(id)) sealed.insert(id);
     }
   }
-  return true;
+  return sealed;
 }
 
-void Core::AnswerDeferred(std::vector<Deferred>& deferred) {
+void Core::Resolve(const std::vector<Deferred>& deferred) {
   for (const Deferred& item : deferred) {
     CoreSession* const session = sessions_[item.row].get();
     if (session == nullptr || session->number != item.session) continue;

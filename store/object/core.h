@@ -234,6 +234,7 @@ class Core {
     SessionRow row;
     uint64_t session;
     Submission record;
+    uint64_t turn;  // that took it
   };
 
   struct CleanCopy {
@@ -261,9 +262,12 @@ class Core {
 
   // core.cc: turns.
   bool Drain(SessionRow row, uint32_t most = ~uint32_t{0});
-  bool NothingWaitingMatters(const std::vector<Deferred>& deferred) const;
+  uint64_t CountWaiting() const;
+  absl::flat_hash_set<ObjectId> SealsWaitingOf(const std::vector<Deferred>& deferred) const;
+  bool HasPassed(uint64_t turn) const;
   void DropAllHolds(CoreSession& session);
-  void AnswerDeferred(std::vector<Deferred>& deferred);
+  void AnswerDeferred();
+  void Resolve(const std::vector<Deferred>& deferred);
   void Break(SessionRow row, std::string why);
   void PublishCompletions();
 
@@ -465,8 +469,9 @@ class Core {
   uint64_t next_room_ticket_ = 1;
   uint32_t forgotten_room_waiters_ = 0;  // in the deque, of requests that are gone
   std::vector<Deferred> deferred_;
-  bool are_all_taken_ = true;     // in this turn, what the rings held
-  bool wants_all_taken_ = false;  // in the next turn, before somebody is refused
+  bool are_all_taken_ = true;    // in this turn: what the rings held
+  uint64_t refusing_since_ = 0;  // turns, from the first to the last in a row, in which
+  uint64_t refusing_at_ = 0;     // somebody was about to be refused
   std::vector<SessionRow> unpublished_rows_;
 
   SpillHost* spill_ = nullptr;                           // null: nothing goes to disk

@@ -47,7 +47,7 @@ bool Core::Handle(SessionRow row, const Submission& record) {
     case SubmissionOp::kRelease: HandleRelease(record); return true;
     case SubmissionOp::kCancel: HandleCancel(row, record.request); return true;
     case SubmissionOp::kSync:
-      deferred_.push_back({row, sessions_[row]->number, record});
+      deferred_.push_back({row, sessions_[row]->number, record, stats_.turns});
       return true;
     case SubmissionOp::kSubscribe: {
       CoreSession& session = *sessions_[row];
@@ -200,7 +200,7 @@ bool Core::HandleGet(SessionRow row, const Submission& record) {
     Resolve(row, record);
   } else {
     session.requests[record.request] = {PendingRequest::Kind::kDeferred, record.id};
-    deferred_.push_back({row, session.number, record});
+    deferred_.push_back({row, session.number, record, stats_.turns});
   }
   return true;
 }

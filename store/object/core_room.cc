@@ -341,9 +341,10 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
       if (evicting == Evicting::kNo || !spill_stopped_) return false;
       if (MayCompact(waiter.block_bytes) || IsCompacting()) return false;
       if (WaitsForHost()) return false;
-      if (!are_all_taken_) {
-        // Room for it may be among what waits in the rings.
-        wants_all_taken_ = true;
+      // Nor before all has been taken that waits in the rings by now: room may be among it.
+      if (stats_.turns > refusing_at_ + 1) refusing_since_ = stats_.turns;
+      refusing_at_ = stats_.turns;
+      if (!are_all_taken_ && !HasPassed(refusing_since_)) {
         room_changed_ = true;
         return false;
       }

@@ -77,8 +77,10 @@ TEST(CoreTurn, ButItSeesASealAtTheEndOfThatRing) {
         client.Ask(IdRecord(op, ObjectId::FromName("nobody makes this"), kGetNoWait));
     const uint32_t request = client.Ask(IdRecord(op, id, kGetNoWait));
     store.Turn();
-    EXPECT_EQ(client.Code(request), AnswerCode::kOk);
+    EXPECT_EQ(client.Code(request), kNoAnswer) << "not before that seal is taken";
     EXPECT_NE(client.Code(absent), kNoAnswer);
+    for (int i = 0; i < 10; ++i) store.Turn();
+    EXPECT_EQ(client.Code(request), AnswerCode::kOk);
   }
 }
 
@@ -88,9 +90,26 @@ TEST(CoreTurn, ASyncIsAnsweredAfterAllThatEverybodyHadPushed) {
   FakeClient& client = store.Open();
   PushMany(other);
   const uint32_t request = client.Ask(IdRecord(SubmissionOp::kSync, {}));
-  store.Turn();
+  while (client.Code(request) == kNoAnswer) {
+    ASSERT_TRUE(store.Turn());
+    EXPECT_FALSE(store.core().PreparePark() && client.Code(request) == kNoAnswer);
+  }
   EXPECT_EQ(client.Code(request), AnswerCode::kOk);
   EXPECT_EQ(store.core().Stats().records, kMany + 1);
+}
+
+TEST(CoreTurn, ASyncIsAnsweredAlsoWhereAnotherNeverStopsPushing) {
+  FakeStore store;
+  FakeClient& other = store.Open();
+  FakeClient& client = store.Open();
+  PushMany(other);
+  const uint32_t request = client.Ask(IdRecord(SubmissionOp::kSync, {}));
+  for (int i = 0; i < 12; ++i) {
+    store.Turn();
+    PushMany(other, 128);
+  }
+  EXPECT_EQ(client.Code(request), AnswerCode::kOk);
+  EXPECT_GE(store.core().Stats().records, kMany);
 }
 
 // The disk takes nothing more, so a get of what is there is refused where there is no room: but

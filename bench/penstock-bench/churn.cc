@@ -233,7 +233,6 @@ absl::Status RunChurn(Crew&, const RunOptions& options, Report& report) {
   reader.Start();
   SleepNs(static_cast<int64_t>((options.quick ? 0.5 : kQuietSeconds) * 1e9));
   ChurnReader::Outcome quiet = reader.Stop();
-  const double waste_value = trace.waste();
   const uint64_t refused_count = trace.refused();
   const double allocated_bytes = trace.allocated_bytes();
   // What a first get costs where nothing moves.
@@ -261,7 +260,7 @@ absl::Status RunChurn(Crew&, const RunOptions& options, Report& report) {
   const double refused = static_cast<double>(refused_count) / static_cast<double>(creates);
   const double moved =
       static_cast<double>(facts.Counter("moved_bytes")) / allocated_bytes;
-  Result& waste = Add(report, "churn_waste", "of 1", waste_value);
+  Result& waste = Add(report, "churn_waste", "of 1", trace.waste());
   waste.more["creates"] = creates;
   waste.more["seconds"] = seconds;
   waste.more["creates_per_s"] = static_cast<double>(creates) / seconds;
@@ -286,7 +285,7 @@ absl::Status RunChurn(Crew&, const RunOptions& options, Report& report) {
   AddGets(report, "churn_quiet_get_ns", std::move(quiet.get_ns));
   AddGets(report, "churn_unmoved_first_get_ns", std::move(made.first_get_ns));
 
-  ExpectAtMost(report, "churn_waste", waste_value, kMostWaste);
+  ExpectAtMost(report, "churn_waste", trace.waste(), kMostWaste);
   ExpectAtMost(report, "churn_refused", refused, bars.refused);
   ExpectAtMost(report, "churn_moved_per_byte", moved, bars.moved);
   if (!options.quick) {

@@ -76,12 +76,12 @@ std::optional<CheckedObject> ChurnReader::Pick() {
   return objects_[random_() % objects_.size()];
 }
 
-std::optional<const std::byte*> ChurnReader::SeeAt(const ObjectId& id, const std::byte* place) {
+bool ChurnReader::SeeAt(const ObjectId& id, const std::byte* place) {
   const std::lock_guard lock(mutex_);
-  for (CheckedObject& object : objects_) {
-    if (object.id == id) return std::exchange(object.seen_at, place);
-  }
-  return std::nullopt;
+  const auto object = std::ranges::find(objects_, id, &CheckedObject::id);
+  if (object == objects_.end()) return false;
+  object->seen_at = place;
+  return true;
 }
 
 void ChurnReader::Run(std::stop_token stop) {

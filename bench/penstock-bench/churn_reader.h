@@ -54,8 +54,8 @@ class ChurnReader {
  private:
   void Run(std::stop_token stop);
   std::optional<CheckedObject> Pick();
-  // Where it was seen before; nothing, if it is gone.
-  std::optional<const std::byte*> SeeAt(const ObjectId& id, const std::byte* place);
+  // False: it is gone.
+  bool SeeAt(const ObjectId& id, const std::byte* place);
 
   Client client_;
   std::mt19937_64 random_;

@@ -15,6 +15,7 @@
 #include "store/base/units.h"
 #include "store/shm/host_memory.h"
 #include "store/shm/session_layout.h"
+#include "tools/penstockd/store_memory.h"
 
 namespace penstock {
 namespace {
@@ -291,10 +292,8 @@ absl::Status CompleteOptions(DaemonOptions& options, bool store_exists) {
                     FormatBytes(host.limit_bytes), FormatBytes(host.limit_bytes / 4 * 3)));
   }
   // Reserved pages of 2 MiB are in use, as the host counts.
-  const bool is_reserved = (options.huge_pages == HugePages::kHugetlb ||
-                            options.huge_pages == HugePages::kAuto) &&
-                           FreeHugetlbBytes() >= options.memory_bytes;
-  if (options.memory_bytes > host.available_bytes && !store_exists && !is_reserved) {
+  if (options.memory_bytes > host.available_bytes && !store_exists &&
+      !FitsIntoReserve(options)) {
     return absl::ResourceExhaustedError(
         fmt::format("memory is {}, but only {} is free in {}: choose less, or free some",
                     FormatBytes(options.memory_bytes), FormatBytes(host.available_bytes),

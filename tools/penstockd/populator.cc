@@ -81,14 +81,13 @@ Populator::Populator(PopulatorTarget arena, PopulatorTarget index, int notify_fd
                      PopulatorOptions options)
     : arena_(arena), index_(index), notify_fd_(notify_fd), options_(std::move(options)),
       ready_before_(InOrder(options_.ready, arena.file->bytes())),
+      rest_(options_.rest_waits && options_.goes_on
+                ? Without({{0, arena.file->bytes()}}, ready_before_)
+                : Extents()),
       collapse_(options_.collapse),
       arena_is_huge_((arena.file->bytes() + kHugePageBytes - 1) / kHugePageBytes) {
-  Extents populated = {{0, arena.file->bytes()}};
-  if (options_.rest_waits && options_.goes_on) {
-    LeaveToHost(Without(populated, ready_before_));
-    populated = ready_before_;
-  }
-  const Extents steps = InSteps(populated);
+  LeaveToHost(rest_);
+  const Extents steps = InSteps(Without({{0, arena.file->bytes()}}, rest_));
   steps_.assign(steps.begin(), steps.end());
   progress_.populated_bytes = BytesOf(ready_before_);
 }
@@ -232,12 +231,8 @@ void Populator::PopulateIndex() {
 void Populator::Run() {
   // Beside clients that have work to do, this thread and those it starts wait.
   setpriority(PRIO_PROCESS, 0, 10);
-  if (options_.rest_waits && options_.goes_on) {
-    // The last daemon may have died between taking it out of its table and giving it back.
-    for (const auto& [at, bytes] : Without({{0, arena_.file->bytes()}}, ready_before_)) {
-      ReturnPages(arena_.file->fd(), at, bytes).IgnoreError();
-    }
-  }
+  // The last daemon may have died between taking it out of its table and giving it back.
+  for (const auto& [at, bytes] : rest_) ReturnPages(arena_.file->fd(), at, bytes).IgnoreError();
   // The index after the first extent, so that nobody waits for it: look-ups work on any pages.
   if (PopulateNextStep() || options_.rest_waits) {
     std::vector<std::thread> helpers;

@@ -111,6 +111,7 @@ class Populator {
   const int notify_fd_;
   const PopulatorOptions options_;
   const Extents ready_before_;  // in order, and none over another
+  const Extents rest_;          // of the arena: the host's until it is fetched
   std::atomic<bool> collapse_;
   std::atomic<bool> stop_{false};
   std::condition_variable wake_;

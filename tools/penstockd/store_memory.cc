@@ -9,19 +9,22 @@
 
 namespace penstock {
 
+bool FitsIntoReserve(const DaemonOptions& options) {
+  const bool may_be = options.huge_pages == HugePages::kHugetlb ||
+                      options.huge_pages == HugePages::kAuto;
+  return may_be && FreeHugetlbBytes() >= options.memory_bytes;
+}
+
 absl::StatusOr<StoreMemory> StoreMemory::Make(const DaemonOptions& options,
                                               uint64_t incarnation) {
   StoreMemory memory;
-  const bool reserve_suffices = FreeHugetlbBytes() >= options.memory_bytes;
-  if (options.huge_pages == HugePages::kHugetlb && !reserve_suffices) {
+  memory.arena_is_hugetlb = FitsIntoReserve(options);
+  if (options.huge_pages == HugePages::kHugetlb && !memory.arena_is_hugetlb) {
     return absl::ResourceExhaustedError(fmt::format(
         "--huge-pages hugetlb needs {} of reserved pages, {} are free: sysctl "
         "vm.nr_hugepages={}, or use --huge-pages auto", FormatBytes(options.memory_bytes),
         FormatBytes(FreeHugetlbBytes()), options.memory_bytes / kHugePageBytes));
   }
-  memory.arena_is_hugetlb =
-      options.huge_pages == HugePages::kHugetlb ||
-      (options.huge_pages == HugePages::kAuto && reserve_suffices);
   PENSTOCK_ASSIGN_OR_RETURN(
       memory.arena_file,
       MemoryFile::Create("arena", options.memory_bytes,

@@ -14,6 +14,9 @@
 
 namespace penstock {
 
+// Whether the arena is to lie in pages of 2 MiB that an operator reserved.
+bool FitsIntoReserve(const DaemonOptions& options);
+
 struct StoreMemory {
   MemoryFile arena_file;
   MemoryFile index_file;

@@ -18,7 +18,7 @@ namespace penstock::testing {
 namespace {
 
 constexpr uint64_t kParameters = 1 << 19;  // 4 MiB
-constexpr int kRounds = 40;
+constexpr int kRoundsOfAHalf = 20;
 constexpr uint64_t kOthersBytes = 100 << 20;
 
 Array<double> OneStep(std::vector<Array<double>> views) {
@@ -29,22 +29,39 @@ Array<double> OneStep(std::vector<Array<double>> views) {
 }
 PENSTOCK_REMOTE(OneStep);
 
+void OneRound(ParameterServer& server) {
+  std::vector<ObjectRef<Array<double>>> updates;
+  for (int worker = 0; worker < 2; ++worker) {
+    updates.push_back(Task(OneStep).Remote(server.Views()));
+  }
+  server.UpdateTogether(updates);
+}
+
+bool OthersArePressedSince(const DaemonStatus& before, const DaemonStatus& now) {
+  for (const char* what : {"spilled", "restored", "moved_objects"}) {
+    if (now.Counter(what) == before.Counter(what)) return false;
+  }
+  return true;
+}
+
+// The second half ends when others' objects have gone to disk, come back and been moved beside
+// it, however slow they are.
 int TrainWhileOthersPress(const TestDaemon& daemon, Channel& half, Channel& go_on) {
   Init({.address = daemon.dir()});
   ParameterServer server(kParameters, 4);
-  for (int round = 0; round < kRounds; ++round) {
-    std::vector<ObjectRef<Array<double>>> updates;
-    for (int worker = 0; worker < 2; ++worker) {
-      updates.push_back(Task(OneStep).Remote(server.Views()));
-    }
-    server.UpdateTogether(updates);
-    if (round == kRounds / 2) {
-      half.Signal();
-      go_on.Wait();
-    }
+  int rounds = 0;
+  for (; rounds < kRoundsOfAHalf; ++rounds) OneRound(server);
+  half.Signal();
+  go_on.Wait();
+  const DaemonStatus before = daemon.Status();
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (rounds < 2 * kRoundsOfAHalf || !OthersArePressedSince(before, daemon.Status())) {
+    PENSTOCK_CHILD_EXPECT(absl::Now() < deadline);
+    OneRound(server);
+    ++rounds;
   }
   for (const Array<double>& view : server.Views()) {
-    PENSTOCK_CHILD_EXPECT(view.AllEqual(2.0 * kRounds));
+    PENSTOCK_CHILD_EXPECT(view.AllEqual(2.0 * rounds));
   }
   Shutdown();
   return 0;
@@ -92,18 +109,11 @@ TEST(Pressure, TheParameterServerGoesOnWhileOthersSpillAreMovedAndDie) {
   const uint64_t spilled = daemon.Status().Counter("spilled");
   EXPECT_TRUE(Eventually([&] { return daemon.Status().Counter("spilled") > spilled; },
                          absl::Seconds(60)));
-  // All of it happens beside the second half.
-  const DaemonStatus before = daemon.Status();
   go_on.Signal();
   EXPECT_EQ(WaitForChild(driver), 0) << daemon.Output();
-  const DaemonStatus after = daemon.Status();
   kill(second, SIGKILL);
   EXPECT_EQ(WaitForChild(second), 128 + SIGKILL);
-  const DaemonStatus status = daemon.Status();
-  for (const char* what : {"spilled", "restored", "moved_objects"}) {
-    EXPECT_GT(after.Counter(what), before.Counter(what)) << what;
-  }
-  EXPECT_EQ(status.Counter("broken_sessions"), 0u);
+  EXPECT_EQ(daemon.Status().Counter("broken_sessions"), 0u);
 }
 
 }  // namespace

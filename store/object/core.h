@@ -8,9 +8,9 @@
 //   2. Bytes of a sealed object are reused only after its slot was marked, every pin row
 //      was read after the mark, and neither a pin nor a hold was found (SYNC S2).
 //   3. A request is answered exactly once, or its session is gone.
-//   4. A get, contains or delete by id that misses is answered only after every ring was
-//      drained up to the tail it had after the request was taken, or up to there held no seal
-//      of that id.
+//   4. A get, contains or delete by id that misses is answered only after every ring that may
+//      hold a seal of that id was drained up to the tail it had after the request was taken,
+//      or up to there held no such seal.
 //   5. A ring's head is published before another ring's record is taken.
 //   6. A record from a client is checked against the lease table and the slot before any
 //      state changes; a wrong one ends that session and nothing else.
@@ -31,10 +31,12 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "store/base/units.h"
 #include "store/object/allocator.h"
 #include "store/object/compaction.h"
+#include "store/object/core_host.h"
 #include "store/object/core_stats.h"
 #include "store/object/eviction_queue.h"
 #include "store/object/graveyard.h"
@@ -50,43 +52,6 @@
 namespace penstock {
 
 struct SessionState;
-
-// What the core asks of the process around it.
-class CoreHost {
- public:
-  virtual ~CoreHost() = default;
-  // Ring this session's doorbell: it is parked and has completions.
-  virtual void Wake(SessionRow row) = 0;
-  // Somebody waits for room: this session should return leases that it holds ahead of
-  // need.
-  virtual void AskForLeases(SessionRow row) = 0;
-  // Copies bytes within the arena, between ranges that do not overlap. At most
-  // kCopiedBytesPerTurn in a turn.
-  virtual void CopyBlock(uint64_t from, uint64_t to, uint64_t bytes) = 0;
-  // This session pins more than its quota while others wait. It is ended if it goes on.
-  virtual void PinQuotaExceeded(SessionRow, uint64_t /*pinned_bytes*/) {}
-  // This session broke the protocol; tell it why. Its process stays a pin holder until
-  // CloseSession.
-  virtual void SessionBroken(SessionRow row, const std::string& why) = 0;
-};
-
-struct CoreLimits {
-  uint32_t max_sessions = 4096;
-  uint32_t max_requests_per_session = 65536;
-  uint32_t max_leases_per_request = 2048;
-  // Of one ring in a turn: some 20 us.
-  uint32_t most_records_at_once = 128;
-  // Threads of one client that wait for room: each asks for one block at a time.
-  uint32_t max_room_waits_per_session = 4096;
-  uint64_t max_event_backlog = 65536;
-  // Of one session; 0: no quota. What it made and has leased, and what it pins.
-  uint64_t client_quota_bytes = 0;
-  uint64_t pin_quota_bytes = 0;
-  int64_t pin_quota_grace_ms = 2000;
-  // What of the arena is not populated comes when it is wanted (MemoryWanted), and free extents
-  // may go to the host (TakeFreeExtents).
-  bool memory_comes_back = false;
-};
 
 // A session as the keeper kept it while there was no daemon.
 struct KeptSession {
@@ -260,16 +225,20 @@ class Core {
   // Who waits for room on the store's own behalf.
   static constexpr SessionRow kStoreRow = ~SessionRow{0};
 
-  // core.cc: turns.
+  // core.cc
+  void DropAllHolds(CoreSession& session);
+  void Break(SessionRow row, std::string why);
+
+  // core_turn.cc
   bool Drain(SessionRow row, uint32_t most = ~uint32_t{0});
   uint64_t CountWaiting() const;
+  uint32_t CountWaiting(SessionRow row) const;
+  absl::InlinedVector<SessionRow, 2> SealersOf(const ObjectId& id) const;
+  bool ASealMayWait(const ObjectId& id) const;
   absl::flat_hash_set<ObjectId> SealsWaitingOf(const std::vector<Deferred>& deferred) const;
   bool HasPassed(uint64_t turn) const;
-  void DropAllHolds(CoreSession& session);
   void AnswerDeferred();
   void Resolve(const std::vector<Deferred>& deferred);
-  void Break(SessionRow row, std::string why);
-  void PublishCompletions();
 
   // core_recover.cc
   SessionRow KeepSession(const KeptSession& kept);
@@ -421,6 +390,7 @@ class Core {
 
   // core_completions.cc: what clients are told.
   void Complete(SessionRow row, const Completion& completion);
+  void PublishCompletions();
   void WriteCompletion(CoreSession& session, const Completion& completion);
   void FlushBacklog(SessionRow row);
   void Answer(SessionRow row, uint32_t request, AnswerCode code, uint64_t detail = 0);

@@ -196,7 +196,9 @@ bool Core::HandleGet(SessionRow row, const Submission& record) {
     Answer(row, record.request, AnswerCode::kTooManyRequests);
     return true;
   }
-  if (Find(record.id).has_value()) {
+  const bool is_settled = Find(record.id).has_value() ||
+                          (!spilled_.contains(record.id) && !ASealMayWait(record.id));
+  if (is_settled) {
     Resolve(row, record);
   } else {
     session.requests[record.request] = {PendingRequest::Kind::kDeferred, record.id};

@@ -6,6 +6,7 @@
 #include <deque>
 #include <string>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "store/object/intrusive_slots.h"
 #include "store/shm/parking.h"
@@ -60,7 +61,8 @@ struct CoreSession {
   std::deque<Completion> backlog;  // completions without room in the ring, in order
   uint64_t backlog_events = 0;
   uint64_t events_lost = 0;
-  absl::flat_hash_map<uint32_t, PendingRequest> requests;
+  // By number. A tree: it never has to move all of them at once while others wait.
+  absl::btree_map<uint32_t, PendingRequest> requests;
   absl::flat_hash_map<uint32_t, uint32_t> holds;  // slot -> answers not confirmed yet
 };
 

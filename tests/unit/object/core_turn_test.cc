@@ -60,29 +60,69 @@ TEST(CoreTurn, AQuestionDoesNotWaitForTheLongRingOfAnother) {
   }
 }
 
-TEST(CoreTurn, ButItSeesASealAtTheEndOfThatRing) {
-  FakeStore store({.slots = 64, .arena_bytes = 1 * kMiB});
+// The client, which came last, is served first: it need not wait to hear of it.
+TEST(CoreTurn, AnAnswerDoesNotWaitUntilTheRingsOfOthersAreTaken) {
+  FakeStore store;
   FakeClient& other = store.Open();
   FakeClient& client = store.Open();
-  for (const SubmissionOp op :
-       {SubmissionOp::kContains, SubmissionOp::kGet, SubmissionOp::kDeleteById}) {
-    const FakeLease lease = store.Lease(other, 64);
-    const ObjectId id = other.NextId();
-    while (store.Turn()) {
-    }
-    PushMany(other);
-    other.Push(SealRecord(lease, id, 8));
-    // Two ask, and one of them for what nobody makes.
-    const uint32_t absent =
-        client.Ask(IdRecord(op, ObjectId::FromName("nobody makes this"), kGetNoWait));
-    const uint32_t request = client.Ask(IdRecord(op, id, kGetNoWait));
-    store.Turn();
-    EXPECT_EQ(client.Code(request), kNoAnswer) << "not before that seal is taken";
-    EXPECT_NE(client.Code(absent), kNoAnswer);
-    for (int i = 0; i < 10; ++i) store.Turn();
-    EXPECT_EQ(client.Code(request), AnswerCode::kOk);
-  }
+  const uint32_t request = client.Ask(
+      IdRecord(SubmissionOp::kContains, ObjectId::FromName("nobody makes this"), kGetNoWait));
+  AnswerCode when_the_other_is_read = kNoAnswer;
+  store.host().when_broken = [&] { when_the_other_is_read = client.Code(request); };
+  Submission unknown{};
+  unknown.op = static_cast<SubmissionOp>(200);
+  other.Push(unknown);
+  store.Turn();
+  ASSERT_TRUE(store.host().broken.contains(other.row()));
+  EXPECT_EQ(when_the_other_is_read, AnswerCode::kOk);
 }
+
+class CoreTurnOfAsking : public ::testing::TestWithParam<SubmissionOp> {};
+
+// `other` pushes much and then its seal of `id`; `client` asks for it, and for what nobody makes.
+void ExpectTheSealIsSeen(FakeStore& store, FakeClient& other, FakeClient& client,
+                         SubmissionOp ask, const FakeLease& lease, const ObjectId& id) {
+  while (store.Turn()) {
+  }
+  PushMany(other);
+  other.Push(SealRecord(lease, id, 8));
+  const uint32_t absent =
+      client.Ask(IdRecord(ask, ObjectId::FromName("nobody makes this"), kGetNoWait));
+  const uint32_t request = client.Ask(IdRecord(ask, id, kGetNoWait));
+  store.Turn();
+  EXPECT_EQ(client.Code(request), kNoAnswer) << "not before that seal is taken";
+  EXPECT_NE(client.Code(absent), kNoAnswer);
+  for (int i = 0; i < 10; ++i) store.Turn();
+  EXPECT_EQ(client.Code(request), AnswerCode::kOk);
+}
+
+TEST_P(CoreTurnOfAsking, TheSealAtTheEndOfALongRingIsSeen) {
+  FakeStore store;
+  FakeClient& other = store.Open();
+  FakeClient& client = store.Open();
+  ExpectTheSealIsSeen(store, other, client, GetParam(), store.Lease(other, 64), other.NextId());
+}
+
+TEST_P(CoreTurnOfAsking, SoIsTheSealOfAReservedName) {
+  FakeStore store;
+  FakeClient& other = store.Open();
+  FakeClient& client = store.Open();
+  const ObjectId name = ObjectId::FromName("chosen");
+  ExpectTheSealIsSeen(store, other, client, GetParam(), store.Reserve(other, name, 64), name);
+}
+
+// Whoever reserved an id that another session may make, too, seals it.
+TEST_P(CoreTurnOfAsking, SoIsThatOfAReservedIdOfAnotherSession) {
+  FakeStore store;
+  FakeClient& other = store.Open();
+  FakeClient& client = store.Open();
+  const ObjectId id = client.NextId();
+  ExpectTheSealIsSeen(store, other, client, GetParam(), store.Reserve(other, id, 64), id);
+}
+
+INSTANTIATE_TEST_SUITE_P(EachWay, CoreTurnOfAsking,
+                         ::testing::Values(SubmissionOp::kContains, SubmissionOp::kGet,
+                                           SubmissionOp::kDeleteById));
 
 TEST(CoreTurn, ASyncIsAnsweredAfterAllThatEverybodyHadPushed) {
   FakeStore store;

@@ -198,8 +198,9 @@ TEST(HostileFlood, IsSurvivedAndABystanderServedAllAlong) {
   const uint64_t messages = counts.messages.load();
   fmt::print("{} random and mutated messages in {:.1f} s, {} of them such as no right client "
              "sends; {} whose answers nobody read; {} idle connections opened, a thousand at a "
-             "time; {} sessions, {} of them broken, {} packets refused\n", messages, seconds, counts.spoilt.load(),
-             counts.others.load(), idle_counts.idle_connections.load(), counts.sessions.load(),
+             "time; {} sessions, {} of them broken, {} packets refused\n",
+             messages, seconds, counts.spoilt.load(), counts.others.load(),
+             idle_counts.idle_connections.load(), counts.sessions.load(),
              daemon.Status().Counter("broken_sessions"),
              daemon.Status().Counter("turned_away"));
   const auto print = [&](const char* when, Measured& measured) {

@@ -258,6 +258,12 @@ void World::Follow(const HonestClient& who, Object& object) {
   Mark(object.block);
 }
 
+void World::FollowAll(HonestClient& who) {
+  for (auto& [slot, object] : who.objects) {
+    if (store_.GenerationOfSlot(slot) == object.block.lease.generation) Follow(who, object);
+  }
+}
+
 void World::TakeObject(HonestClient& who, const Completion& answer) {
   if (const Object* const known = FindWhatMustBeThere(answer.object.id)) {
     const FakeLease& lease = known->block.lease;
@@ -418,6 +424,7 @@ void World::Turn() {
   for (uint64_t before = ~uint64_t{0}; before != store_.core().Stats().records;) {
     before = store_.core().Stats().records;
     store_.Turn();
+    for (const auto& who : honest_) FollowAll(*who);
   }
   for (const auto& who : honest_) Collect(*who);
   CheckAll();

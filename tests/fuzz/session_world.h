@@ -117,6 +117,7 @@ class World {
   void CheckAll();
   void Mark(const Block& block);
   void Follow(const HonestClient& who, Object& object);
+  void FollowAll(HonestClient& who);
   void CheckBlock(const Block& block);
   void CheckObject(HonestClient& who, Object& object);
   void CheckNoOverlap();

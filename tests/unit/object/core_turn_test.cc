@@ -23,9 +23,15 @@ void PushMany(FakeClient& client, uint32_t count = kMany) {
   client.Publish();
 }
 
-TEST(CoreTurn, ALongRingIsTakenInParts) {
+// The client came last, so its ring is taken first.
+class CoreTurn : public ::testing::Test {
+ protected:
   FakeStore store;
+  FakeClient& other = store.Open();
   FakeClient& client = store.Open();
+};
+
+TEST_F(CoreTurn, ALongRingIsTakenInParts) {
   PushMany(client);
   uint64_t before = 0;
   int turns = 0;
@@ -42,10 +48,7 @@ TEST(CoreTurn, ALongRingIsTakenInParts) {
   EXPECT_GT(turns, 3);
 }
 
-TEST(CoreTurn, AQuestionDoesNotWaitForTheLongRingOfAnother) {
-  FakeStore store;
-  FakeClient& other = store.Open();
-  FakeClient& client = store.Open();
+TEST_F(CoreTurn, AQuestionDoesNotWaitForTheLongRingOfAnother) {
   for (const SubmissionOp op :
        {SubmissionOp::kContains, SubmissionOp::kGet, SubmissionOp::kDeleteById}) {
     while (store.Turn()) {
@@ -60,11 +63,8 @@ TEST(CoreTurn, AQuestionDoesNotWaitForTheLongRingOfAnother) {
   }
 }
 
-// The client, which came last, is served first: it need not wait to hear of it.
-TEST(CoreTurn, AnAnswerDoesNotWaitUntilTheRingsOfOthersAreTaken) {
-  FakeStore store;
-  FakeClient& other = store.Open();
-  FakeClient& client = store.Open();
+// The client, which is served first, need not wait to hear of it.
+TEST_F(CoreTurn, AnAnswerDoesNotWaitUntilTheRingsOfOthersAreTaken) {
   const uint32_t request = client.Ask(
       IdRecord(SubmissionOp::kContains, ObjectId::FromName("nobody makes this"), kGetNoWait));
   AnswerCode when_the_other_is_read = kNoAnswer;
@@ -77,57 +77,46 @@ TEST(CoreTurn, AnAnswerDoesNotWaitUntilTheRingsOfOthersAreTaken) {
   EXPECT_EQ(when_the_other_is_read, AnswerCode::kOk);
 }
 
-class CoreTurnOfAsking : public ::testing::TestWithParam<SubmissionOp> {};
-
-// `other` pushes much and then its seal of `id`; `client` asks for it, and for what nobody makes.
-void ExpectTheSealIsSeen(FakeStore& store, FakeClient& other, FakeClient& client,
-                         SubmissionOp ask, const FakeLease& lease, const ObjectId& id) {
-  while (store.Turn()) {
+class CoreTurnOfAsking : public CoreTurn, public ::testing::WithParamInterface<SubmissionOp> {
+ protected:
+  // `other` pushes much and then its seal of `id`; `client` asks for it, and for what nobody
+  // makes.
+  void ExpectTheSealIsSeen(const FakeLease& lease, const ObjectId& id) {
+    while (store.Turn()) {
+    }
+    PushMany(other);
+    other.Push(SealRecord(lease, id, 8));
+    const uint32_t absent =
+        client.Ask(IdRecord(GetParam(), ObjectId::FromName("nobody makes this"), kGetNoWait));
+    const uint32_t request = client.Ask(IdRecord(GetParam(), id, kGetNoWait));
+    store.Turn();
+    EXPECT_EQ(client.Code(request), kNoAnswer) << "not before that seal is taken";
+    EXPECT_NE(client.Code(absent), kNoAnswer);
+    for (int i = 0; i < 10; ++i) store.Turn();
+    EXPECT_EQ(client.Code(request), AnswerCode::kOk);
   }
-  PushMany(other);
-  other.Push(SealRecord(lease, id, 8));
-  const uint32_t absent =
-      client.Ask(IdRecord(ask, ObjectId::FromName("nobody makes this"), kGetNoWait));
-  const uint32_t request = client.Ask(IdRecord(ask, id, kGetNoWait));
-  store.Turn();
-  EXPECT_EQ(client.Code(request), kNoAnswer) << "not before that seal is taken";
-  EXPECT_NE(client.Code(absent), kNoAnswer);
-  for (int i = 0; i < 10; ++i) store.Turn();
-  EXPECT_EQ(client.Code(request), AnswerCode::kOk);
-}
+};
 
 TEST_P(CoreTurnOfAsking, TheSealAtTheEndOfALongRingIsSeen) {
-  FakeStore store;
-  FakeClient& other = store.Open();
-  FakeClient& client = store.Open();
-  ExpectTheSealIsSeen(store, other, client, GetParam(), store.Lease(other, 64), other.NextId());
+  ExpectTheSealIsSeen(store.Lease(other, 64), other.NextId());
 }
 
 TEST_P(CoreTurnOfAsking, SoIsTheSealOfAReservedName) {
-  FakeStore store;
-  FakeClient& other = store.Open();
-  FakeClient& client = store.Open();
   const ObjectId name = ObjectId::FromName("chosen");
-  ExpectTheSealIsSeen(store, other, client, GetParam(), store.Reserve(other, name, 64), name);
+  ExpectTheSealIsSeen(store.Reserve(other, name, 64), name);
 }
 
 // Whoever reserved an id that another session may make, too, seals it.
 TEST_P(CoreTurnOfAsking, SoIsThatOfAReservedIdOfAnotherSession) {
-  FakeStore store;
-  FakeClient& other = store.Open();
-  FakeClient& client = store.Open();
   const ObjectId id = client.NextId();
-  ExpectTheSealIsSeen(store, other, client, GetParam(), store.Reserve(other, id, 64), id);
+  ExpectTheSealIsSeen(store.Reserve(other, id, 64), id);
 }
 
 INSTANTIATE_TEST_SUITE_P(EachWay, CoreTurnOfAsking,
                          ::testing::Values(SubmissionOp::kContains, SubmissionOp::kGet,
                                            SubmissionOp::kDeleteById));
 
-TEST(CoreTurn, ASyncIsAnsweredAfterAllThatEverybodyHadPushed) {
-  FakeStore store;
-  FakeClient& other = store.Open();
-  FakeClient& client = store.Open();
+TEST_F(CoreTurn, ASyncIsAnsweredAfterAllThatEverybodyHadPushed) {
   PushMany(other);
   const uint32_t request = client.Ask(IdRecord(SubmissionOp::kSync, {}));
   while (client.Code(request) == kNoAnswer) {
@@ -138,10 +127,7 @@ TEST(CoreTurn, ASyncIsAnsweredAfterAllThatEverybodyHadPushed) {
   EXPECT_EQ(store.core().Stats().records, kMany + 1);
 }
 
-TEST(CoreTurn, ASyncIsAnsweredAlsoWhereAnotherNeverStopsPushing) {
-  FakeStore store;
-  FakeClient& other = store.Open();
-  FakeClient& client = store.Open();
+TEST_F(CoreTurn, ASyncIsAnsweredAlsoWhereAnotherNeverStopsPushing) {
   PushMany(other);
   const uint32_t request = client.Ask(IdRecord(SubmissionOp::kSync, {}));
   for (int i = 0; i < 12; ++i) {
@@ -154,12 +140,9 @@ TEST(CoreTurn, ASyncIsAnsweredAlsoWhereAnotherNeverStopsPushing) {
 
 // The disk takes nothing more, so a get of what is there is refused where there is no room: but
 // not while somebody's return of a lease waits behind a hundred other records.
-TEST(CoreTurn, NobodyIsRefusedRoomThatWaitsInALongRing) {
-  FakeStore store({.slots = 64, .arena_bytes = 1 * kMiB});
+TEST_F(CoreTurn, NobodyIsRefusedRoomThatWaitsInALongRing) {
   FakeDisk disk([&](uint64_t offset, uint64_t bytes) { return store.Bytes(offset, bytes); });
   store.core().EnableSpill(&disk);
-  FakeClient& other = store.Open();
-  FakeClient& client = store.Open();
   const auto end_all = [&] {
     for (int i = 0; i < 8; ++i) {
       store.Turn();
@@ -187,10 +170,7 @@ TEST(CoreTurn, NobodyIsRefusedRoomThatWaitsInALongRing) {
   EXPECT_EQ(answer->op, CompletionOp::kObject) << static_cast<int>(answer->code);
 }
 
-TEST(CoreTurn, ADeathInTheMiddleOfALongRingKeepsWhatItsClientHadSealed) {
-  FakeStore store({.slots = 64, .arena_bytes = 1 * kMiB});
-  FakeClient& other = store.Open();
-  FakeClient& client = store.Open();
+TEST_F(CoreTurn, ADeathInTheMiddleOfALongRingKeepsWhatItsClientHadSealed) {
   const FakeLease lease = store.Lease(other, 64);
   const ObjectId id = other.NextId();
   PushMany(other);

@@ -21,54 +21,48 @@ if(PENSTOCK_CRASH_POINTS)
   target_compile_definitions(penstock_flags INTERFACE PENSTOCK_CRASH_POINTS=1)
 endif()
 
-# The outside headers that nearly every file includes, parsed once: this halves the time of
-# a build. Libraries are compiled as -fPIC and programs as -fPIE, so there are two.
-set(PENSTOCK_HEAVY_HEADERS
-  <atomic> <functional> <memory> <mutex> <optional> <span> <string> <string_view> <thread>
-  <vector> <absl/container/flat_hash_map.h> <absl/status/status.h> <absl/status/statusor.h>
-  <absl/time/time.h> <fmt/format.h>)
-set(CMAKE_PCH_WARN_INVALID OFF)  # where it does not fit, the headers are parsed as ever
-# CONFIGURE: written only when it differs, so that a second build has nothing to do.
-file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/heavy_headers.cc
-     CONTENT "// Carries the headers.\n")
-file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/heavy_headers_main.cc
-     CONTENT "int main() {}\n")
-add_library(penstock_library_headers STATIC ${PROJECT_BINARY_DIR}/generated/heavy_headers.cc)
-add_executable(penstock_program_headers
-  ${PROJECT_BINARY_DIR}/generated/heavy_headers_main.cc)
-foreach(carrier penstock_library_headers penstock_program_headers)
-  target_link_libraries(${carrier} PRIVATE penstock_flags absl::status absl::statusor
-                        absl::time absl::flat_hash_map fmt::fmt)
-  target_precompile_headers(${carrier} PRIVATE ${PENSTOCK_HEAVY_HEADERS})
-endforeach()
-target_precompile_headers(penstock_program_headers PRIVATE <gtest/gtest.h>)
+include(PenstockHeaders)
 
+# HEADERS: which parsed headers it starts from (PenstockHeaders.cmake). FOR_PROGRAMS: its code
+# is for programs of this project only, so it is compiled as theirs and may take their headers.
 function(penstock_module name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "FOR_PROGRAMS" "HEADERS" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  if(NOT ARG_HEADERS)
+    set(ARG_HEADERS library)
+  endif()
   add_library(penstock_${name} STATIC ${ARG_SOURCES})
   target_link_libraries(penstock_${name}
     PUBLIC ${ARG_LINKS}
     PRIVATE $<BUILD_INTERFACE:penstock_flags> ${ARG_PRIVATE_LINKS})
   target_include_directories(penstock_${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
-  target_precompile_headers(penstock_${name} REUSE_FROM penstock_library_headers)
+  if(ARG_FOR_PROGRAMS)
+    penstock_compile_for_programs(penstock_${name})
+  endif()
+  penstock_use_headers(penstock_${name} ${ARG_HEADERS})
 endfunction()
 
 function(penstock_program name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "" "HEADERS" "SOURCES;LINKS" ${ARGN})
+  if(NOT ARG_HEADERS)
+    set(ARG_HEADERS program)
+  endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE penstock_flags ${ARG_LINKS})
-  target_precompile_headers(${name} REUSE_FROM penstock_program_headers)
+  penstock_use_headers(${name} ${ARG_HEADERS})
 endfunction()
 
 # A test program whose cases ctest lists one by one.
 include(GoogleTest)
 function(penstock_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT;PREFIX" "SOURCES;LINKS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;PREFIX;HEADERS" "SOURCES;LINKS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
-  penstock_program(${name} SOURCES ${ARG_SOURCES}
+  if(NOT ARG_HEADERS)
+    set(ARG_HEADERS unit_test)
+  endif()
+  penstock_program(${name} HEADERS ${ARG_HEADERS} SOURCES ${ARG_SOURCES}
                    LINKS ${ARG_LINKS} GTest::gtest GTest::gtest_main)
   gtest_discover_tests(${name} TEST_PREFIX "${ARG_PREFIX}" DISCOVERY_TIMEOUT 60
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")

@@ -9,23 +9,13 @@
 #include "bench/harness/clock.h"
 #include "store/base/check.h"
 #include "store/base/errors.h"
-#include "store/base/streaming_copy.h"
+#include "store/base/copy_kernels.h"
 #include "store/base/units.h"
 
 namespace penstock::bench {
 namespace {
 
 constexpr int kTrialBatches = 9;
-
-void CachedCopy(std::byte* destination, const std::byte* source, size_t bytes) {
-  std::memcpy(destination, source, bytes);
-}
-
-#if defined(__x86_64__)
-void StringMove(std::byte* destination, const std::byte* source, size_t bytes) {
-  asm volatile("rep movsb" : "+D"(destination), "+S"(source), "+c"(bytes) : : "memory");
-}
-#endif
 
 }  // namespace
 
@@ -69,13 +59,8 @@ bool CopyFloor::CopyBatch(Copy copy, double& gb_per_s) {
 }
 
 void CopyFloor::PickBest() {
-  std::vector<Way> ways = {{"cached memcpy", CachedCopy}};
-#if defined(__x86_64__)
-  ways.push_back({"cached rep movsb", StringMove});
-#endif
-  for (const StreamingKernel& kernel : StreamingKernels()) {
-    ways.push_back({fmt::format("streaming {}", kernel.name), kernel.copy});
-  }
+  std::vector<Way> ways;
+  for (const CopyKernel& kernel : CopyKernels()) ways.push_back({kernel.name, kernel.copy});
   // Alternating, so that a slow second of the machine hits all of them.
   std::vector<std::vector<double>> seen(ways.size());
   for (int trial = 0; trial < kTrialBatches; ++trial) {

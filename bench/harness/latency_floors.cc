@@ -59,12 +59,13 @@ std::string Cpus(int cpu, int peer_cpu) { return fmt::format("cpu{} and cpu{}", 
 
 }  // namespace
 
-Series FutexRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu) {
+Series FutexRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu, int64_t pause_ns) {
   Setting setting;
-  setting.parts = {MakePart(0, FutexAsker, cpu, kRoundTrips),
+  setting.parts = {MakePart(0, FutexAsker, cpu, kRoundTrips, pause_ns),
                    MakePart(1, FutexEcho, peer_cpu, kRoundTrips)};
   Series series = Played(crew, std::move(name), "us", std::move(setting));
   series.more["placement"] = Cpus(cpu, peer_cpu);
+  series.more["idle_us"] = pause_ns / 1000;
   return series;
 }
 

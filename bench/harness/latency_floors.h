@@ -17,8 +17,10 @@ namespace penstock::bench {
 inline constexpr int64_t kParkPauseNs = 300'000;
 inline constexpr uint64_t kParkedBatch = 50;  // operations of one sample
 
-// There and back between two processes that sleep on a futex.
-Series FutexRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu);
+// There and back between two processes that sleep on a futex. `pause_ns`: how long the asker
+// sleeps before each, and the other with it. It is that of the call that is compared: a core
+// that idled for a millisecond wakes up slower than one that idled for some microseconds.
+Series FutexRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu, int64_t pause_ns);
 // There and back through a UNIX stream socket, 64 bytes each way.
 Series UnixSocketRoundTrip(Crew& crew, std::string name, int cpu, int peer_cpu);
 // One way: a producer's eventfd wakes a relay, the relay's eventfd wakes the consumer.

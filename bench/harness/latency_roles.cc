@@ -49,6 +49,7 @@ uint32_t Turn(const RoleOrder& order, uint64_t i) {
 absl::Status FutexAsker(Member& member, const RoleOrder& order, RoleAnswer& answer) {
   auto& words = member.stage.shared->words;
   for (uint64_t i = 0; i < order.count; ++i) {
+    if (order.pause_ns > 0) SleepNs(order.pause_ns);
     const int64_t start_ns = NowNs();
     words[kAskWord].PublishAndWake(Turn(order, i));
     words[kEchoWord].SleepUntil(Turn(order, i));

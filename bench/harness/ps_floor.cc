@@ -160,8 +160,13 @@ PsFloor::~PsFloor() = default;
 std::vector<PsFloor::Way> PsFloor::AllWays() {
   std::vector<Way> ways;
   for (const ps::KernelSet<double>& set : ps::KernelSets<double>()) {
-    ways.push_back({fmt::format("streaming {}", set.name), &set, ps::Stores::kStreaming,
-                    StreamingCopy});
+    // The gather by the copy that is built alike.
+    for (const CopyKernel& kernel : CopyKernels()) {
+      if (kernel.vector_bytes == set.vector_bytes && (kernel.places > 1) == (set.places > 1)) {
+        ways.push_back({fmt::format("streaming {}", set.name), &set, ps::Stores::kStreaming,
+                        kernel.copy});
+      }
+    }
     ways.push_back({fmt::format("cached {}", set.name), &set, ps::Stores::kCached, CachedCopy});
   }
   return ways;

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "bench/harness/pinning.h"
+#include "store/base/processor.h"
 
 namespace penstock::bench {
 namespace {
@@ -56,6 +57,7 @@ Result Figure(std::string name, std::string unit, double value) {
 Host DescribeHost() {
   Host host;
   host.cpus = static_cast<int>(AllowedCpus().size());
+  host.cpu = Describe(ThisProcessor());
   utsname facts;
   if (uname(&facts) == 0) host.kernel = facts.release;
   host.io = "none";
@@ -65,8 +67,8 @@ Host DescribeHost() {
 Json Report::ToJson() const {
   Json json = {{"schema", 1},
                {"bench", bench},
-               {"host", {{"cpus", host.cpus}, {"kernel", host.kernel},
-                         {"pages", host.pages}, {"io", host.io}}},
+               {"host", {{"cpus", host.cpus}, {"cpu", host.cpu}, {"kernel", host.kernel},
+                         {"pages", host.pages}, {"io", host.io}, {"copies", host.copies}}},
                {"floor", Json::object()},
                {"results", Json::array()},
                {"verified", verification.ok()}};
@@ -96,9 +98,10 @@ std::string Report::ToTable() const {
   size_t width = 6;
   for (const Result& result : results) width = std::max(width, result.name.size());
   for (const auto& [name, value] : floors) width = std::max(width, name.size());
-  std::string text = fmt::format("penstock-bench {}: {} cpus, Linux {}, {}{}\n\n", bench,
-                                 host.cpus, host.kernel, host.pages,
-                                 quick ? " (quick: proves nothing)" : "");
+  std::string text = fmt::format(
+      "penstock-bench {}: {} cpus, Linux {}, {}{}\nprocessor: {}\ncopies: {}\n\n", bench,
+      host.cpus, host.kernel, host.pages, quick ? " (quick: proves nothing)" : "", host.cpu,
+      host.copies);
   text += fmt::format("{:<{}} {:>10} {:<6} {:>10} {:>10} {:>10} {:>6} {:>6}\n", "result",
                       width, "median", "", "p99", "p99.9", "floor", "ratio", "a/a");
   for (const Result& result : results) {

@@ -32,11 +32,14 @@ Result Figure(std::string name, std::string unit, double value);
 
 struct Host {
   int cpus = 0;
+  std::string cpu;    // its model, what of it is used, its caches
+  std::string copies; // kernels for large copies that this process ended with
   std::string kernel;
   std::string pages;  // kind of pages the benchmark's shared memory has
   std::string io;     // io_uring, epoll or none
 };
-// CPUs this process may use, and the kernel's release. `pages` and `io` are the caller's.
+// CPUs this process may use, their model, and the kernel's release. `pages` and `io` are the
+// caller's; `copies` is known at the end.
 Host DescribeHost();
 
 // Whether all that was moved came out right. The first fault is kept for the reader.

@@ -31,6 +31,10 @@ struct RunOptions {
   int clients = 16;
   int kills = 50;
   int take_overs = 20;
+  // put: what of the processor is not to be used ("avx512,avx2"), by the floor neither.
+  std::string withhold = {};
+  // copies: how often the choice is made.
+  int repeats = 10;
   // floor: the names of those to measure; empty for all.
   std::vector<std::string> only = {};
 };

@@ -118,7 +118,8 @@ absl::Status MeasureTasks(Crew& crew, const RunOptions& options, Report& report)
     PENSTOCK_RETURN_IF_ERROR(PinToCpu(AllowedCpus()[0]));
     PENSTOCK_RETURN_IF_ERROR(PinToCpu(AllowedCpus()[1], *Task(PidOfWorker).Remote().Get()));
     Group group;
-    group.floor = FutexRoundTrip(crew, "futex_rtt_us", AllowedCpus()[0], AllowedCpus()[1]);
+    group.floor = FutexRoundTrip(crew, "futex_rtt_us", AllowedCpus()[0], AllowedCpus()[1],
+                                 kUntilItSleepsNs);
     group.values.push_back(
         SyncSeries("task_sync_us", report.verification, kUntilItSleepsNs, call));
     PENSTOCK_RETURN_IF_ERROR(RunGroup(group, options, report));
@@ -141,7 +142,7 @@ absl::Status MeasureActors(Crew& crew, const RunOptions& options, Report& report
     PENSTOCK_RETURN_IF_ERROR(PinToCpu(here));
     PENSTOCK_RETURN_IF_ERROR(PinToCpu(there, pid));
     Group parked;
-    parked.floor = FutexRoundTrip(crew, "futex_rtt_us", here, there);
+    parked.floor = FutexRoundTrip(crew, "futex_rtt_us", here, there, kUntilItSleepsNs);
     parked.values.push_back(
         SyncSeries("actor_sync_parked_us", report.verification, kUntilItSleepsNs, call));
     PENSTOCK_RETURN_IF_ERROR(RunGroup(parked, options, report));
@@ -151,7 +152,7 @@ absl::Status MeasureActors(Crew& crew, const RunOptions& options, Report& report
     PENSTOCK_RETURN_IF_ERROR(RunGroup(spinning, options, report));
     PENSTOCK_RETURN_IF_ERROR(PinToCpu(here, pid));
     Group same;
-    same.floor = FutexRoundTrip(crew, "futex_rtt_same_core_us", here, here);
+    same.floor = FutexRoundTrip(crew, "futex_rtt_same_core_us", here, here, kUntilItSleepsNs);
     same.values.push_back(
         SyncSeries("actor_sync_parked_same_core_us", report.verification, kUntilItSleepsNs, call));
     PENSTOCK_RETURN_IF_ERROR(RunGroup(same, options, report));

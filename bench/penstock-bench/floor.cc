@@ -71,9 +71,11 @@ std::vector<Series> Latencies(Crew& crew) {
   const Placement same = SameCore();
   const std::optional<Placement> across = AcrossCores();
   if (across) {
-    all.push_back(FutexRoundTrip(crew, "futex_rtt_us", across->producer, across->relay));
+    all.push_back(FutexRoundTrip(crew, "futex_rtt_us", across->producer, across->relay,
+                                 kParkPauseNs));
   }
-  all.push_back(FutexRoundTrip(crew, "futex_rtt_same_core_us", same.producer, same.consumer));
+  all.push_back(FutexRoundTrip(crew, "futex_rtt_same_core_us", same.producer, same.consumer,
+                               kParkPauseNs));
   if (across) all.push_back(Relay(crew, "relay_us", *across));
   all.push_back(Relay(crew, "relay_same_core_us", same));
   if (across) {

@@ -11,8 +11,10 @@
 #include "bench/harness/interrupt.h"
 #include "bench/harness/report.h"
 #include "bench/harness/run_options.h"
+#include "bench/harness/withhold.h"
 #include "bench/penstock-bench/first_touch.h"
 #include "bench/penstock-bench/subcommands.h"
+#include "store/base/copy_plan.h"
 
 namespace {
 
@@ -31,6 +33,8 @@ constexpr Entry kEntries[] = {
      penstock::bench::RunGet},
     {"put", "small objects by the million, large ones against a plain copy",
      penstock::bench::RunPut},
+    {"copies", "which copy kernel is taken for which size, found out again and again under load",
+     penstock::bench::RunCopies},
     {"handoff", "from a producer to a consumer that waits, against a bare relay",
      penstock::bench::RunHandoff},
     {"spill", "four times the memory to disk and back, against plain writes and reads",
@@ -65,6 +69,9 @@ int Run(const Entry& entry, const RunOptions& options) {
   report.host = penstock::bench::DescribeHost();
   const absl::Status status = entry.run(*crew, options, report);
   if (!status.ok()) return Fail(status);
+  report.host.copies =
+      penstock::Describe(penstock::Completed(penstock::UnpackCopyPlan(penstock::CopyPlanInUse()),
+                                             penstock::ThisProcessor()));
   std::cout << (options.json ? report.ToJson().dump(2) + "\n" : report.ToTable());
   std::cout.flush();
   if (!std::cout) return Fail(absl::DataLossError("the report could not be written"));
@@ -100,6 +107,14 @@ int main(int argc, char** argv) {
   app.get_subcommand("ps")->add_flag(
       "--table", options.table,
       "1, 2, 4 and 8 shards by 1, 2, 4 and 8 workers instead of the rows");
+  for (const char* name : {"put", "copies", "floor"}) {
+    app.get_subcommand(name)->add_option(
+        "--withhold", options.withhold,
+        "leave these features of the processor unused, by the floor too: avx512, avx2");
+  }
+  app.get_subcommand("copies")
+      ->add_option("--repeats", options.repeats, "choices under load (10)")
+      ->check(CLI::Range(1, 1000));
   CLI::App* spill = app.get_subcommand("spill");
   spill->add_option("--dir", options.dir,
                     "where to make the files: a directory on the disk (/var/tmp)");
@@ -136,6 +151,11 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (const absl::Status status = penstock::bench::Withhold(options.withhold, argv);
+      !status.ok()) {
+    std::cerr << "penstock-bench: --withhold: " << std::string(status.message()) << "\n";
+    return 2;
   }
   if (app.got_subcommand(fresh)) return penstock::bench::RunFirstTouchProcess(first_touch);
   for (const Entry& entry : kEntries) {

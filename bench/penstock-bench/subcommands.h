@@ -15,6 +15,7 @@ using Subcommand = absl::Status (*)(Crew& crew, const RunOptions& options, Repor
 absl::Status RunFloor(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunGet(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunPut(Crew& crew, const RunOptions& options, Report& report);
+absl::Status RunCopies(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunHandoff(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunSpill(Crew& crew, const RunOptions& options, Report& report);
 

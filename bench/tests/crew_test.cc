@@ -78,7 +78,7 @@ TEST(LatencyFloors, EachGivesObservationsOnOneCore) {
   const int cpu = AllowedCpus()[0];
   Report report;
   for (Series& series :
-       std::vector<Series>{FutexRoundTrip(*crew, "futex", cpu, cpu),
+       std::vector<Series>{FutexRoundTrip(*crew, "futex", cpu, cpu, 1000),
                            UnixSocketRoundTrip(*crew, "socket", cpu, cpu),
                            Relay(*crew, "relay", SameCore()), BareSystemCall(*crew, "call", cpu)}) {
     Group group;

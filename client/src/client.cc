@@ -10,6 +10,7 @@ namespace penstock {
 using internal::Session;
 
 absl::StatusOr<Client> Client::Connect(const ClientOptions& options) {
+  PENSTOCK_RETURN_IF_ERROR(CheckWithheld());
   PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Open(options));
   return Client(std::make_shared<internal::ClientState>(options, std::move(session)));
 }

@@ -8,6 +8,7 @@
 #include "client/src/session.h"
 #include "store/base/crash_point.h"
 #include "store/base/errors.h"
+#include "store/base/streaming_copy.h"
 #include "store/base/units.h"
 #include "store/shm/hash_index.h"
 #include "store/shm/slot_table.h"
@@ -50,6 +51,10 @@ absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& opti
   if (read_only_) [[unlikely]] return ReadOnlyStatus(asked_for_read_only_);
   PENSTOCK_RETURN_IF_ERROR(CheckSize(size, options.metadata.size(), arena_bytes_));
   const uint64_t block_bytes = BlockBytes(MetadataOffset(size) + options.metadata.size());
+  // What is copied into it is copied by the kernels that the daemon found best.
+  if (size >= kLeastStreamingBytes) {
+    UseCopyPlan(index_.header().copy_plan.load(std::memory_order_relaxed));
+  }
   const bool own_id = !options.id || (options.id->session == number_ &&
                                       options.id->home == incarnation_);
   HeldLease lease;

@@ -248,19 +248,20 @@ template <typename T>
 void FillBy(T* out, size_t count, T value, Stores stores) {
   RunBy<1>(stores, out, count, Constant<T>{value});
 }
-template <typename T>
+template <size_t places, typename T>
 void AddUpdatesBy(T* out, const T* base, const T* const* updates, size_t updates_count,
                   size_t count, Stores stores) {
-  RunBy<kPlaces>(stores, out, count, Sum<T>{base, updates, updates_count});
+  RunBy<places>(stores, out, count, Sum<T>{base, updates, updates_count});
 }
-template <typename T>
+template <size_t places, typename T>
 void ScaleAddBy(T* out, const T* x, size_t count, T a, T b, Stores stores) {
-  RunBy<kPlaces>(stores, out, count, Scaled<T>{x, a, b});
+  RunBy<places>(stores, out, count, Scaled<T>{x, a, b});
 }
 
-template <typename T>
+template <typename T, size_t places>
 constexpr KernelSet<T> MakeKernelSet(const char* name) {
-  return {name, FillBy<T>, AddUpdatesBy<T>, ScaleAddBy<T>, AllEqualLoop<T>};
+  return {name, kVectorBytes, places, FillBy<T>, AddUpdatesBy<places, T>, ScaleAddBy<places, T>,
+          AllEqualLoop<T>};
 }
 
 }  // namespace

@@ -2,6 +2,9 @@
 #include "runtime/ps/kernels.h"
 
 #include <cstring>
+#include <initializer_list>
+#include <type_traits>
+#include <vector>
 
 #include "runtime/ps/kernel_sets.h"
 #include "store/base/check.h"
@@ -13,51 +16,71 @@ namespace {
 // A shorter part of a gather is not worth a fence of its own.
 constexpr size_t kLeastStreamedPartBytes = size_t{16} << 10;
 
-size_t FirstSupported() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) return 0;
-  return __builtin_cpu_supports("avx2") ? 1 : 2;
-#else
-  return 0;
-#endif
-}
-
 template <typename T>
 Stores StoresFor(std::span<T> out) {
-  return out.size_bytes() >= kStreamingBytes ? Stores::kStreaming : Stores::kCached;
+  return out.size_bytes() >= StreamingBytes() ? Stores::kStreaming : Stores::kCached;
+}
+
+bool CanRun(size_t vector_bytes) {
+  return vector_bytes < 32 || (vector_bytes == 32 ? ThisProcessor().avx2 : ThisProcessor().avx512);
+}
+
+// The widest first.
+template <typename T>
+std::vector<KernelSet<T>> Supported(std::initializer_list<std::span<const KernelSet<T>>> all) {
+  std::vector<KernelSet<T>> supported;
+  for (const std::span<const KernelSet<T>> two : all) {
+    if (CanRun(two.front().vector_bytes)) supported.insert(supported.end(), two.begin(), two.end());
+  }
+  return supported;
 }
 
 template <typename T>
-const KernelSet<T>& Best() {
-  static const KernelSet<T>& best = KernelSets<T>().front();
-  return best;
+const KernelSet<std::remove_const_t<T>>& Best(std::span<T> out) {
+  return KernelSetFor<std::remove_const_t<T>>(out.size_bytes());
 }
 
 }  // namespace
 
 template <>
 std::span<const KernelSet<float>> KernelSets<float>() {
-  static const KernelSet<float> sets[] = {
+  static const std::vector<KernelSet<float>> sets = Supported<float>({
 #if defined(__x86_64__)
       internal::kAvx512Floats, internal::kAvx2Floats,
 #endif
-      internal::k128Floats};
-  return std::span(sets).subspan(FirstSupported());
+      internal::k128Floats});
+  return sets;
 }
 
 template <>
 std::span<const KernelSet<double>> KernelSets<double>() {
-  static const KernelSet<double> sets[] = {
+  static const std::vector<KernelSet<double>> sets = Supported<double>({
 #if defined(__x86_64__)
       internal::kAvx512Doubles, internal::kAvx2Doubles,
 #endif
-      internal::k128Doubles};
-  return std::span(sets).subspan(FirstSupported());
+      internal::k128Doubles});
+  return sets;
 }
 
 template <typename T>
+const KernelSet<T>& KernelSetFor(size_t out_bytes) {
+  const CopyKernel& copy = CopyKernelFor(out_bytes);
+  const std::span<const KernelSet<T>> sets = KernelSets<T>();
+  // As wide as can be where the copy is nobody's register's, and of its kind: one place or more.
+  for (const KernelSet<T>& set : sets) {
+    if ((copy.vector_bytes == 0 || copy.vector_bytes == set.vector_bytes) &&
+        (copy.places > 1) == (set.places > 1)) {
+      return set;
+    }
+  }
+  return sets.front();
+}
+template const KernelSet<float>& KernelSetFor<float>(size_t);
+template const KernelSet<double>& KernelSetFor<double>(size_t);
+
+template <typename T>
 void Fill(std::span<T> out, T value) {
-  Best<T>().fill(out.data(), out.size(), value, StoresFor(out));
+  Best(out).fill(out.data(), out.size(), value, StoresFor(out));
 }
 
 template <typename T>
@@ -65,7 +88,7 @@ void AddUpdates(std::span<T> out, std::span<const T> base,
                 std::span<const T* const> updates) {
   PENSTOCK_CHECK(base.size() == out.size())
       << "base has " << base.size() << " elements, the output " << out.size();
-  Best<T>().add_updates(out.data(), base.data(), updates.data(), updates.size(), out.size(),
+  Best(out).add_updates(out.data(), base.data(), updates.data(), updates.size(), out.size(),
                         StoresFor(out));
 }
 
@@ -73,7 +96,7 @@ template <typename T>
 void ScaleAdd(std::span<T> out, std::span<const T> x, T a, T b) {
   PENSTOCK_CHECK(x.size() == out.size())
       << "x has " << x.size() << " elements, the output " << out.size();
-  Best<T>().scale_add(out.data(), x.data(), out.size(), a, b, StoresFor(out));
+  Best(out).scale_add(out.data(), x.data(), out.size(), a, b, StoresFor(out));
 }
 
 template <typename T>
@@ -97,7 +120,7 @@ void Gather(std::span<T> out, std::span<const std::span<const T>> parts) {
 
 template <typename T>
 bool AllEqual(std::span<const T> values, T x) {
-  return Best<T>().all_equal(values.data(), values.size(), x);
+  return Best(values).all_equal(values.data(), values.size(), x);
 }
 
 #define PENSTOCK_INSTANTIATE(T)                                                             \

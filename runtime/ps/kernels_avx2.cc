@@ -9,8 +9,10 @@
 
 namespace penstock::ps::internal {
 
-constinit const KernelSet<float> kAvx2Floats = MakeKernelSet<float>("avx2");
-constinit const KernelSet<double> kAvx2Doubles = MakeKernelSet<double>("avx2");
+constinit const TwoSets<float> kAvx2Floats = {MakeKernelSet<float, kPlaces>("avx2-places"),
+                                              MakeKernelSet<float, 1>("avx2")};
+constinit const TwoSets<double> kAvx2Doubles = {MakeKernelSet<double, kPlaces>("avx2-places"),
+                                                MakeKernelSet<double, 1>("avx2")};
 
 }  // namespace penstock::ps::internal
 

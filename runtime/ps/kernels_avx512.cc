@@ -9,8 +9,10 @@
 
 namespace penstock::ps::internal {
 
-constinit const KernelSet<float> kAvx512Floats = MakeKernelSet<float>("avx512");
-constinit const KernelSet<double> kAvx512Doubles = MakeKernelSet<double>("avx512");
+constinit const TwoSets<float> kAvx512Floats = {MakeKernelSet<float, kPlaces>("avx512-places"),
+                                                MakeKernelSet<float, 1>("avx512")};
+constinit const TwoSets<double> kAvx512Doubles = {MakeKernelSet<double, kPlaces>("avx512-places"),
+                                                  MakeKernelSet<double, 1>("avx512")};
 
 }  // namespace penstock::ps::internal
 

@@ -10,6 +10,8 @@
 //    mapped read-only by clients.
 //      header.parked   exchange seq_cst, clients load seq_cst         SYNC S1
 //      header.epoch    store relaxed, clients load relaxed            (a hint for LRU)
+//      header.copy_plan store relaxed once, clients load relaxed; any value is harmless, a
+//                      client takes kernels that it knows and can run (UseCopyPlan)
 //      header.restarts exchange seq_cst, clients load seq_cst after their pin    SYNC S4
 //      slot.state      exchange/store seq_cst, clients load seq_cst   SYNC S2, S3
 //      slot.<others>   plain stores before the state becomes sealed; read only by those
@@ -57,7 +59,7 @@
 namespace penstock {
 
 inline constexpr uint64_t kIndexMagic = 0x5844494b434e5450;  // "PTNCKIDX"
-inline constexpr uint32_t kIndexLayoutVersion = 2;
+inline constexpr uint32_t kIndexLayoutVersion = 3;
 
 enum class SlotState : uint64_t {
   kFree = 0,
@@ -118,7 +120,7 @@ struct IndexHeader {
   uint32_t layout_version;
   uint32_t capacity;        // slots
   uint32_t bucket_count;    // a power of two
-  uint32_t reserved_a;      // zero
+  std::atomic<uint32_t> copy_plan;  // kernels for large copies (CopyPlan); 0: not measured
   uint64_t slots_offset;
   uint64_t buckets_offset;
   uint64_t arena_bytes;
@@ -130,6 +132,7 @@ struct IndexHeader {
   std::atomic<uint32_t> restarts;            // of the daemon, in this store
   uint32_t reserved_c[14];
 };
+static_assert(offsetof(IndexHeader, copy_plan) == 20);
 static_assert(offsetof(IndexHeader, parked) == 64);
 static_assert(offsetof(IndexHeader, epoch) == 128);
 static_assert(sizeof(IndexHeader) == 192);

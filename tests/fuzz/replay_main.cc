@@ -1,5 +1,5 @@
-// Runs a fuzz target once on each file of the folders (or files) given: the corpus as an
-// ordinary test, for any compiler. libFuzzer brings a main of its own.
+// fuzz_replay TARGET FOLDER: runs a fuzz target once on each file of the folders (or files)
+// given: the corpus as an ordinary test, for any compiler. libFuzzer brings a main of its own.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -8,15 +8,45 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
-extern "C" __attribute__((weak)) int LLVMFuzzerInitialize(int* argc, char*** argv);
+// Each target's file is compiled with names of its own for libFuzzer's two.
+#define X(name)                                                           \
+  extern "C" int FuzzOne_##name(const uint8_t* data, size_t size);        \
+  extern "C" __attribute__((weak)) int FuzzInitialize_##name(int* argc, char*** argv);
+#include "replay_targets.inc"
+#undef X
+
+namespace {
+
+struct Target {
+  std::string_view name;
+  int (*initialize)(int* argc, char*** argv);  // or null
+  int (*run)(const uint8_t* data, size_t size);
+};
+const Target kTargets[] = {
+#define X(name) {#name, FuzzInitialize_##name, FuzzOne_##name},
+#include "replay_targets.inc"
+#undef X
+};
+
+}  // namespace
 
 int main(int argc, char** argv) {
-  if (&LLVMFuzzerInitialize != nullptr) LLVMFuzzerInitialize(&argc, &argv);
+  const Target* const target =
+      argc < 2 ? std::end(kTargets)
+               : std::find_if(std::begin(kTargets), std::end(kTargets),
+                              [argv](const Target& one) { return one.name == argv[1]; });
+  if (target == std::end(kTargets)) {
+    std::fprintf(stderr, "the first argument names the target, one of:");
+    for (const Target& one : kTargets) std::fprintf(stderr, " %s", one.name.data());
+    std::fprintf(stderr, "\n");
+    return 2;
+  }
+  if (target->initialize != nullptr) target->initialize(&argc, &argv);
   std::vector<std::filesystem::path> files;
-  for (int i = 1; i < argc; ++i) {
+  for (int i = 2; i < argc; ++i) {
     if (!std::filesystem::is_directory(argv[i])) {
       files.emplace_back(argv[i]);
       continue;
@@ -43,7 +73,7 @@ int main(int argc, char** argv) {
     // On the heap and no longer than it is, so that a sanitizer sees the end.
     const auto exact = std::make_unique<uint8_t[]>(bytes.size());
     std::copy(bytes.begin(), bytes.end(), exact.get());
-    LLVMFuzzerTestOneInput(exact.get(), bytes.size());
+    target->run(exact.get(), bytes.size());
   }
   std::printf("%zu inputs replayed\n", files.size());
   return 0;

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "store/base/streaming_copy.h"
 #include "store/base/units.h"
 #include "store/shm/host_memory.h"
 
@@ -287,6 +288,22 @@ Finding ProbeCpus(const Host& host) {
                     "taskset -c 0-1 penstockd");
 }
 
+Finding ProbeProcessor(const Host& host) {
+  return Good("processor", Describe(host.processor));
+}
+
+Finding ProbeCopies(const Host& host) {
+  const std::string kernels =
+      Describe(Completed(UnpackCopyPlan(host.copy_plan), host.processor));
+  const std::string from = fmt::format(
+      "; memcpy below {}", FormatBytes(StreamingBytesFor(host.processor.l2_bytes)));
+  if (!host.daemon_pid) {
+    return Good("copies", kernels + from + "; unmeasured, no daemon runs at " + host.store_dir);
+  }
+  return Good("copies", kernels + from +
+                            (host.copy_plan != 0 ? "; measured by the daemon" : "; unmeasured"));
+}
+
 Finding ProbeNuma(const Host& host) {
   std::error_code ignored;
   uint64_t nodes = 0;
@@ -320,7 +337,7 @@ std::vector<Finding> Examine(const Host& host) {
        {ProbeProc, ProbeKernel, ProbeMemoryFile, ProbePidfd, ProbePeerPidfd, ProbeCollapse,
         ProbeHugetlb, ProbeShmemPages, ProbeTransparentPages, ProbeIoUring, ProbeSeccomp,
         ProbeMemory, ProbeDescriptors, ProbeFileMax, ProbeMemlock, ProbeMaps, ProbeCpus,
-        ProbeNuma, ProbeOomScore}) {
+        ProbeProcessor, ProbeCopies, ProbeNuma, ProbeOomScore}) {
     findings.push_back(probe(host));
   }
   return findings;

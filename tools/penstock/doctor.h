@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "store/base/processor.h"
+
 namespace penstock {
 
 // What was tried or asked of the kernel: each `_errno` is 0 when it worked.
@@ -32,6 +34,8 @@ struct Host {
   HostTrials trials;
   std::string store_dir;
   std::optional<int32_t> daemon_pid;  // of the daemon running at store_dir
+  Processor processor;
+  uint32_t copy_plan = 0;  // what that daemon measured
 };
 
 enum class Verdict {
@@ -64,6 +68,8 @@ Finding ProbeFileMax(const Host& host);
 Finding ProbeMemlock(const Host& host);
 Finding ProbeMaps(const Host& host);
 Finding ProbeCpus(const Host& host);
+Finding ProbeProcessor(const Host& host);
+Finding ProbeCopies(const Host& host);
 Finding ProbeNuma(const Host& host);
 Finding ProbeOomScore(const Host& host);
 

@@ -14,9 +14,11 @@ namespace {
 int Doctor(const penstock::LookOptions& options) {
   penstock::Host host;
   host.trials = penstock::TryHost();
+  host.processor = penstock::ThisProcessor();
   host.store_dir = options.dir;
   if (const auto status = penstock::QueryStatus(options.dir); status.ok()) {
     host.daemon_pid = static_cast<int32_t>(status->Counter("daemon_pid"));
+    host.copy_plan = static_cast<uint32_t>(status->Counter("copy_plan"));
   }
   const std::vector<penstock::Finding> findings = penstock::Examine(host);
   std::cout << (options.json ? penstock::FormatFindingsAsJson(findings)

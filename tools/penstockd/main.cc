@@ -6,6 +6,7 @@
 #include <iostream>
 #include <utility>
 
+#include "store/base/processor.h"
 #include "tools/penstockd/keeper.h"
 #include "tools/penstockd/options.h"
 #include "tools/penstockd/take_over.h"
@@ -15,6 +16,10 @@ int main(int argc, char** argv) {
       penstock::ParseOptions(argc, argv, penstock::IsSuccessorKeeper());
   if (parsed.exit_code) return *parsed.exit_code;
   const penstock::DaemonOptions& options = parsed.options;
+  if (const absl::Status withheld = penstock::CheckWithheld(); !withheld.ok()) {
+    std::cerr << "penstockd: " << std::string(withheld.message()) << "\n";
+    return 2;
+  }
   spdlog::set_default_logger(spdlog::stderr_color_mt("penstockd"));
   spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %n[%P] %l: %v");
   spdlog::set_level(spdlog::level::from_str(

@@ -48,6 +48,7 @@ Server::~Server() {
         fd, RefusedMessage(absl::UnavailableError("the daemon was ended in order")));
     sink_.HangUp(std::move(connection->socket));
   }
+  copy_choice_.reset();
   populator_.reset();
   node_.reset();
   if (spill_ != nullptr) spill_->RemoveFiles();
@@ -96,6 +97,12 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
   PENSTOCK_ASSIGN_OR_RETURN(populated_doorbell_, MakeDoorbell());
   PENSTOCK_RETURN_IF_ERROR(
       reactor_->Watch(populated_doorbell_.get(), [this] { OnPopulated(); }));
+  const uint32_t copy_plan =
+      memory_.index.header().copy_plan.load(std::memory_order_relaxed);
+  UseCopyPlan(copy_plan);
+  if (copy_plan == 0) {
+    copy_choice_.emplace(memory_.arena.data(), arena_bytes(), populated_doorbell_.get());
+  }
   populator_ = std::make_unique<Populator>(
       PopulatorTarget{&memory_.arena_file, &memory_.arena},
       PopulatorTarget{&memory_.index_file, &memory_.index_mapping}, populated_doorbell_.get(),
@@ -147,6 +154,9 @@ void Server::Run() {
     }
     if (const uint64_t wanted = core_->MemoryWanted(); wanted > 0) {
       populator_->FetchAgain(std::max(wanted, kLeastFetchedBytes));
+    }
+    if (copy_choice_ && copy_choice_->is_busy() && core_->somebody_waits_for_room()) {
+      copy_choice_->GiveUp();
     }
     const int64_t now_ns = CoarseNowNs();
     if (reactor_->has_more() || now_ns - polled_ns >= kBetweenPolls_ns) {
@@ -278,20 +288,37 @@ void Server::OnPopulated() {
   const bool was_short = populator_->TakeShortage();
   const PopulatorProgress progress = populator_->Progress();
   const Populator::Extents ready = populator_->TakeReady();
-  for (const auto& [offset, bytes] : ready) core_->AddExtent(offset, bytes);
+  for (const auto& [offset, bytes] : copy_choice_ ? copy_choice_->Keep(ready) : ready) {
+    core_->AddExtent(offset, bytes);
+  }
   if (!ready.empty()) host_short_is_told_ = false;
   if (was_short) {
     host_short_since_ns_ = CoarseNowNs();
     core_->SetHostIsShort(true);
     if (!std::exchange(host_short_is_told_, true)) Warn(progress.note);
   }
-  if (progress.done && !population_finished_) {
+  if (progress.done && copy_choice_) copy_choice_->Begin();
+  TakeCopyChoice();
+  if (progress.done && !copy_choice_ && !population_finished_) {
     population_finished_ = true;
     core_->FinishPopulation();
     if (!progress.note.empty() && !was_short) spdlog::warn("{}", progress.note);
     spdlog::info("arena ready: {} populated, {} of it in huge pages",
                  FormatBytes(progress.populated_bytes), FormatBytes(progress.huge_bytes));
   }
+}
+
+// The trial is over: what was kept back for it is there for everybody.
+void Server::TakeCopyChoice() {
+  if (!copy_choice_) return;
+  const std::optional<CopyChoice::Outcome> outcome = copy_choice_->TakeOutcome();
+  if (!outcome) return;
+  copy_choice_.reset();
+  for (const auto& [offset, bytes] : outcome->extents) core_->AddExtent(offset, bytes);
+  const uint32_t word = PackCopyPlan(outcome->plan);
+  memory_.index.header().copy_plan.store(word, std::memory_order_relaxed);
+  UseCopyPlan(word);
+  spdlog::info("copies: {}", Describe(outcome->plan));
 }
 
 StatusFacts Server::Status() const {
@@ -307,7 +334,8 @@ StatusFacts Server::Status() const {
       {"huge_bytes", progress.huge_bytes},
       {"index_bytes", memory_.index_file.bytes()},
       {"index_huge_bytes", progress.index_huge_bytes},
-      {"population_done", progress.done ? 1u : 0u},
+      {"population_done", population_finished_ ? 1u : 0u},
+      {"copy_plan", memory_.index.header().copy_plan.load(std::memory_order_relaxed)},
       {"free_bytes", stats.free_bytes},
       {"object_bytes", stats.object_bytes},
       {"leased_bytes", stats.leased_bytes},

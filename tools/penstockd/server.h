@@ -19,6 +19,7 @@
 #include "store/wire/control_message.h"
 #include "tools/penstockd/antechamber.h"
 #include "tools/penstockd/connection.h"
+#include "tools/penstockd/copy_choice.h"
 #include "tools/penstockd/descriptor_sink.h"
 #include "tools/penstockd/idle_memory.h"
 #include "tools/penstockd/log_budget.h"
@@ -108,6 +109,7 @@ class Server : public CoreHost, public NodeStore {
   absl::Status OpenSession(Connection& connection);
   void PassToNode(int socket_fd);
   void OnPopulated();
+  void TakeCopyChoice();
   absl::Status CheckSessionsOf(uint32_t uid) const;
   void Refuse(Connection& connection, const absl::Status& why);
   void RefusePacket(Connection& connection, const absl::Status& why);
@@ -137,6 +139,7 @@ class Server : public CoreHost, public NodeStore {
   std::unique_ptr<NodeService> node_;
   std::unique_ptr<Populator> populator_;
   UniqueFd populated_doorbell_;
+  std::optional<CopyChoice> copy_choice_;  // none: made already
   bool population_finished_ = false;
   std::optional<IdleMemory> idle_memory_;  // none: the host gets nothing back
   int64_t host_short_since_ns_ = 0;  // 0: it is not

@@ -115,6 +115,7 @@ void Server::Leave() {
   // No write of ours reaches the disk after this, and its directory is free.
   if (spill_ != nullptr) spill_->LeaveFiles();
   node_.reset();
+  copy_choice_.reset();  // writes no more into the arena
   // No page goes to the host after this.
   if (idle_memory_) populator_.reset();
   const auto core_state = RetireCore();

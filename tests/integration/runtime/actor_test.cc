@@ -105,7 +105,7 @@ int Counter::Scribble() {
   return hit;
 }
 
-class Actors : public testing::Test {
+class Actors : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { Init({.num_cpus = 2, .memory = 64 << 20}); }
   static void TearDownTestSuite() { Shutdown(); }

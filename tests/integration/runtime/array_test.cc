@@ -66,7 +66,7 @@ Doubles Gradient(std::vector<Doubles> views) {
 PENSTOCK_REMOTE(OffsetThere, Gradient, SumOf, Through, SecondHalf, Pieces, Plus, FirstFloat,
                 Updates);
 
-class Arrays : public testing::Test {
+class Arrays : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { info_ = Init({.num_cpus = 2, .memory = 256 << 20}); }
   static void TearDownTestSuite() { Shutdown(); }

@@ -10,6 +10,6 @@ int main(int argc, char** argv) {
     if (getenv("PENSTOCK_TEST_WORKER_EXITS") != nullptr) return 3;
     penstock::Init();  // does not return
   }
-  testing::InitGoogleTest(&argc, argv);
+  ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

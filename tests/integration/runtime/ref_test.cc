@@ -72,7 +72,7 @@ int64_t SumOfNumbers(Array<int64_t> numbers) {
 PENSTOCK_REMOTE(MakeAdder, &Adder::Add, Later, Open, MakeBundle, Back, Size, SizeOfFirst,
                 Same, Half, Middle, SumOfNumbers);
 
-class Refs : public testing::Test {
+class Refs : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { info_ = Init({.num_cpus = 2, .memory = 64 << 20}); }
   static void TearDownTestSuite() { Shutdown(); }

@@ -80,7 +80,7 @@ ObjectRef<int> MakesARef(int value) { return Put(value); }
 
 const auto AddInts = PENSTOCK_FUNC(Add, int, int);
 
-class Tasks : public testing::Test {
+class Tasks : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { Init({.num_cpus = 2, .memory = 64 << 20}); }
   static void TearDownTestSuite() { Shutdown(); }

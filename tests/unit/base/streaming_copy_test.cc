@@ -1,4 +1,4 @@
-// Every streaming kernel copies exactly the bytes it was told to, at every alignment.
+// Every copy kernel copies exactly the bytes it was told to, at every alignment.
 #include "store/base/streaming_copy.h"
 
 #include <cstddef>
@@ -30,7 +30,7 @@ std::byte* At(std::vector<std::byte>& buffer, size_t offset) {
   return buffer.data() + ((64 - start % 64) % 64) + 64 + offset;
 }
 
-void ExpectExactCopy(const StreamingKernel& kernel, size_t destination_offset,
+void ExpectExactCopy(const CopyKernel& kernel, size_t destination_offset,
                      size_t source_offset, size_t bytes) {
   std::vector<std::byte> source = Pattern(bytes + kMarginBytes);
   std::vector<std::byte> destination(bytes + 2 * kMarginBytes, kUntouched);
@@ -45,10 +45,10 @@ void ExpectExactCopy(const StreamingKernel& kernel, size_t destination_offset,
 }
 
 TEST(StreamingCopy, CopiesEverySmallSizeAtEveryAlignmentOfTheDestination) {
-  for (const StreamingKernel& kernel : StreamingKernels()) {
+  for (const CopyKernel& kernel : CopyKernels()) {
     for (size_t offset = 0; offset < 64; ++offset) {
       for (size_t bytes = 0; bytes <= 300; ++bytes) {
-        SCOPED_TRACE(testing::Message() << kernel.name << " destination+" << offset << " "
+        SCOPED_TRACE(::testing::Message() << kernel.name << " destination+" << offset << " "
                                         << bytes << " bytes");
         ASSERT_NO_FATAL_FAILURE(ExpectExactCopy(kernel, offset, (offset * 7) % 64, bytes));
       }
@@ -57,9 +57,9 @@ TEST(StreamingCopy, CopiesEverySmallSizeAtEveryAlignmentOfTheDestination) {
 }
 
 TEST(StreamingCopy, CopiesFromEveryAlignmentOfTheSource) {
-  for (const StreamingKernel& kernel : StreamingKernels()) {
+  for (const CopyKernel& kernel : CopyKernels()) {
     for (size_t offset = 0; offset < 64; ++offset) {
-      SCOPED_TRACE(testing::Message() << kernel.name << " source+" << offset);
+      SCOPED_TRACE(::testing::Message() << kernel.name << " source+" << offset);
       ASSERT_NO_FATAL_FAILURE(ExpectExactCopy(kernel, 0, offset, 4096 + offset));
     }
   }
@@ -67,11 +67,12 @@ TEST(StreamingCopy, CopiesFromEveryAlignmentOfTheSource) {
 
 TEST(StreamingCopy, CopiesSizesAroundItsBlocks) {
   constexpr size_t kBlock = size_t{256} << 10;
-  for (const StreamingKernel& kernel : StreamingKernels()) {
+  for (const CopyKernel& kernel : CopyKernels()) {
     for (const size_t bytes : {kBlock - 1, kBlock, kBlock + 1, kBlock + 63, kBlock + 64,
                                2 * kBlock - 1, 3 * kBlock + 4097, size_t{5'000'011}}) {
       for (const size_t offset : {size_t{0}, size_t{1}, size_t{33}, size_t{63}}) {
-        SCOPED_TRACE(testing::Message() << kernel.name << " " << bytes << " bytes at +" << offset);
+        SCOPED_TRACE(::testing::Message()
+                     << kernel.name << " " << bytes << " bytes at +" << offset);
         ASSERT_NO_FATAL_FAILURE(ExpectExactCopy(kernel, offset, 63 - offset, bytes));
       }
     }
@@ -79,11 +80,12 @@ TEST(StreamingCopy, CopiesSizesAroundItsBlocks) {
 }
 
 TEST(CopyBytes, CopiesBelowAtAndAboveTheStreamingSize) {
-  for (const size_t bytes : {size_t{0}, size_t{1}, kStreamingBytes - 1, kStreamingBytes,
-                             kStreamingBytes + 1, 4 * kStreamingBytes + 5}) {
-    SCOPED_TRACE(testing::Message() << bytes << " bytes");
-    ASSERT_NO_FATAL_FAILURE(ExpectExactCopy({"CopyBytes", CopyBytes}, 8, 16, bytes));
-    ASSERT_NO_FATAL_FAILURE(ExpectExactCopy({"StreamingCopy", StreamingCopy}, 8, 16, bytes));
+  const size_t limit = StreamingBytes();
+  for (const size_t bytes : {size_t{0}, size_t{1}, limit - 1, limit, limit + 1, 4 * limit + 5}) {
+    SCOPED_TRACE(::testing::Message() << bytes << " bytes");
+    ASSERT_NO_FATAL_FAILURE(ExpectExactCopy({0, "CopyBytes", CopyBytes, 0, 1}, 8, 16, bytes));
+    ASSERT_NO_FATAL_FAILURE(
+        ExpectExactCopy({0, "StreamingCopy", StreamingCopy, 0, 1}, 8, 16, bytes));
   }
 }
 

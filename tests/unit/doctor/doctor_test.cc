@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "store/base/copy_plan.h"
+#include "store/base/units.h"
 #include "store/shm/host_memory.h"
 
 namespace penstock {
@@ -212,6 +214,22 @@ TEST_F(MadeUpHost, DaemonThatTheOomKillerWouldTakeFirstIsNamed) {
   EXPECT_EQ(ProbeOomScore(host).verdict, Verdict::kGood);
 }
 
+TEST_F(MadeUpHost, ProcessorAndItsCopyKernelsAreNamed) {
+  host.processor = {.model = "EPYC of the tests", .vendor = "AuthenticAMD", .avx2 = true,
+                    .avx512 = false, .l2_bytes = 512 * kKiB, .l3_bytes = 0};
+  EXPECT_EQ(ProbeProcessor(host).found, "EPYC of the tests, AVX2, 512.00 KiB of L2 a core");
+  EXPECT_NE(ProbeCopies(host).found.find("2 to 8 MiB avx2, "), std::string::npos);
+  EXPECT_NE(ProbeCopies(host).found.find("unmeasured, no daemon runs"), std::string::npos);
+  host.daemon_pid = 4711;
+  host.copy_plan = PackCopyPlan({kCopyMemcpy, kCopyMovsb, kCopyAvx2Places, kCopySse2});
+  const std::string measured = ProbeCopies(host).found;
+  for (const char* part : {"up to 2 MiB memcpy", "2 to 8 MiB movsb", "8 to 32 MiB avx2-places",
+                           "32 MiB and more sse2", "memcpy below 100.00 KiB",
+                           "measured by the daemon"}) {
+    EXPECT_NE(measured.find(part), std::string::npos) << measured;
+  }
+}
+
 TEST_F(MadeUpHost, FilesOfNonsenseAreNoReasonToStop) {
   for (const char* path :
        {"/proc/self/status", "/proc/meminfo", "/proc/self/cgroup", "/proc/sys/fs/file-max",
@@ -220,7 +238,7 @@ TEST_F(MadeUpHost, FilesOfNonsenseAreNoReasonToStop) {
         "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"}) {
     for (const char* text : {"", "]::[", ":::", "-1", "99999999999999999999999", "0::"}) {
       Write(path, text);
-      EXPECT_EQ(Examine(host).size(), 19u);
+      EXPECT_EQ(Examine(host).size(), 21u);
     }
   }
 }

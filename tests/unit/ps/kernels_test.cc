@@ -114,8 +114,8 @@ void ExpectPlainResults(const KernelSet<T>& set, Stores stores, const Case<T>& o
 }
 
 template <typename T>
-class Kernels : public testing::Test {};
-using Elements = testing::Types<float, double>;
+class Kernels : public ::testing::Test {};
+using Elements = ::testing::Types<float, double>;
 TYPED_TEST_SUITE(Kernels, Elements);
 
 constexpr Stores kBothStores[] = {Stores::kCached, Stores::kStreaming};
@@ -130,7 +130,7 @@ TYPED_TEST(Kernels, GiveThePlainLoopsBitsForSmallSizesAtEveryAlignment) {
     for (const Stores stores : kBothStores) {
       for (size_t offset = 0; offset < 64 / sizeof(T); ++offset) {
         for (size_t count = 0; count < 140; count += count < 40 ? 1 : 7) {
-          SCOPED_TRACE(testing::Message() << set.name << " " << NameOf(stores) << ", " << count
+          SCOPED_TRACE(::testing::Message() << set.name << " " << NameOf(stores) << ", " << count
                                           << " elements at +" << offset);
           ASSERT_NO_FATAL_FAILURE(ExpectPlainResults<T>(
               set, stores, {count, offset, (5 * offset) % 16, 1 + count % 3}, random));
@@ -146,7 +146,7 @@ TYPED_TEST(Kernels, GiveThePlainLoopsBitsForAnyNumberOfUpdates) {
   for (const KernelSet<T>& set : KernelSets<T>()) {
     for (const Stores stores : kBothStores) {
       for (const size_t updates_count : {0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 40}) {
-        SCOPED_TRACE(testing::Message() << set.name << " " << NameOf(stores) << ", "
+        SCOPED_TRACE(::testing::Message() << set.name << " " << NameOf(stores) << ", "
                                         << updates_count << " updates");
         ASSERT_NO_FATAL_FAILURE(
             ExpectPlainResults<T>(set, stores, {1009, 3, 0, updates_count}, random));
@@ -164,7 +164,7 @@ TYPED_TEST(Kernels, GiveThePlainLoopsBitsAroundTheirBlocks) {
     for (const size_t count : {kBlock / 2 - 1, kBlock / 2, kBlock - 1, kBlock, kBlock + 1,
                                2 * kBlock + 4097}) {
       for (const size_t offset : {size_t{0}, size_t{1}, 64 / sizeof(T) - 1}) {
-        SCOPED_TRACE(testing::Message() << set.name << ", " << count << " elements at +"
+        SCOPED_TRACE(::testing::Message() << set.name << ", " << count << " elements at +"
                                         << offset);
         ASSERT_NO_FATAL_FAILURE(ExpectPlainResults<T>(set, Stores::kStreaming,
                                                       {count, offset, offset, 2}, random));
@@ -179,7 +179,7 @@ TYPED_TEST(Kernels, MayWriteOverTheirInput) {
   for (const KernelSet<T>& set : KernelSets<T>()) {
     for (const Stores stores : kBothStores) {
       for (const size_t count : {size_t{1003}, size_t{200'003}}) {
-        SCOPED_TRACE(testing::Message() << set.name << " " << NameOf(stores) << " " << count);
+        SCOPED_TRACE(::testing::Message() << set.name << " " << NameOf(stores) << " " << count);
         Guarded<T> base(count, 1);
         base.Randomize(random);
         const T* update = base.values().data();
@@ -220,7 +220,7 @@ TYPED_TEST(Kernels, FindTheOneElementThatDiffers) {
 TYPED_TEST(Kernels, AreChosenForOutputsBelowAndAboveTheCachesSize) {
   using T = TypeParam;
   std::mt19937_64 random(5);
-  constexpr size_t kLimit = kStreamingBytes / sizeof(T);
+  const size_t kLimit = StreamingBytes() / sizeof(T);
   for (const size_t count : {size_t{0}, size_t{5}, kLimit - 1, kLimit, 3 * kLimit + 7}) {
     SCOPED_TRACE(count);
     Guarded<T> base(count, 0);

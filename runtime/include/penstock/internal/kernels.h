@@ -3,7 +3,7 @@
 //
 // Each is one pass over memory without temporaries: every input is read once, the output
 // written once. They are chosen at run time by what the processor has; an output of
-// kStreamingBytes and more is written past the caches. Every choice gives the same bits as
+// StreamingBytes() and more is written past the caches. Every choice gives the same bits as
 // a plain loop over the elements: no contraction, no other order of additions.
 //
 // Spans need no alignment beyond that of their elements; outputs aligned to 64 bytes (as all

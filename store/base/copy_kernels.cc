@@ -1,17 +1,19 @@
-// Non-temporal copies with SSE2, AVX2 and AVX-512, chosen at run time.
+// Copies with non-temporal stores of SSE2, AVX2 and AVX-512, which do not read the destination
+// first and leave the caches to others; and the two ways through the caches.
 //
-// Four places, 64 KiB apart, are copied side by side: one place alone leaves memory banks
-// idle (16 MiB: 11 GB/s alone, 14 GB/s with four). The AVX-512 kernel loads all four
-// before it stores any: a load whose address agrees in its low 12 bits with a store still
-// in flight waits for it, and pages of source and destination often agree (1 MiB: 12 GB/s
-// with loads and stores mixed, 18 to 21 GB/s apart). Prefetching 512 bytes ahead gave 5 to
-// 15% above 1 MiB. With AVX2, whose 32-byte stores must come in pairs to fill a line, all
-// loads first gave 5 GB/s; there each place is loaded and stored in turn, 128 bytes at a
-// time.
-#include "store/base/streaming_copy.h"
+// The kernels called "places" copy four places, 64 KiB apart, side by side: on an Ice Lake Xeon
+// one place alone leaves memory banks idle (16 MiB: 11 GB/s alone, 14 GB/s with four); on EPYC
+// Milan it is the other way round, by a factor of two to five. The AVX-512 kernel loads all
+// four before it stores any: a load whose address agrees in its low 12 bits with a store still
+// in flight waits for it, and pages of source and destination often agree (1 MiB: 12 GB/s with
+// loads and stores mixed, 18 to 21 GB/s apart). Prefetching 512 bytes ahead gave 5 to 15% above
+// 1 MiB. With AVX2, whose 32-byte stores must come in pairs to fill a line, all loads first
+// gave 5 GB/s; there each place is loaded and stored in turn, 128 bytes at a time.
+#include "store/base/copy_kernels.h"
 
-#include <cstdint>
+#include <cstring>
 #include <iterator>
+#include <vector>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -45,6 +47,22 @@ size_t CopyLinesSse2(std::byte* destination, const std::byte* source, size_t byt
     _mm_stream_si128(to + 3, d);
   }
   return done;
+}
+
+size_t CopyPlacesSse2(std::byte* destination, const std::byte* source, size_t bytes) {
+  size_t done = 0;
+  for (; done + kPlaces * kPlaceBytes <= bytes; done += kPlaces * kPlaceBytes) {
+    for (size_t visit = 0; visit < kPlaceBytes; visit += kVisitBytes) {
+      for (size_t place = 0; place < kPlaces; ++place) {
+        const size_t at = done + place * kPlaceBytes + visit;
+        for (size_t line = 0; line < kVisitBytes; line += kLineBytes) {
+          _mm_prefetch(source + at + line + kPrefetchBytes, _MM_HINT_T0);
+        }
+        CopyLinesSse2(destination + at, source + at, kVisitBytes);
+      }
+    }
+  }
+  return done + CopyLinesSse2(destination + done, source + done, bytes - done);
 }
 
 __attribute__((target("avx2"))) size_t CopyLinesAvx2(std::byte* destination,
@@ -81,6 +99,19 @@ __attribute__((target("avx2"))) size_t CopyPlacesAvx2(std::byte* destination,
     }
   }
   return done + CopyLinesAvx2(destination + done, source + done, bytes - done);
+}
+
+__attribute__((target("avx512f"))) size_t CopyLinesAvx512(std::byte* destination,
+                                                          const std::byte* source,
+                                                          size_t bytes) {
+  size_t done = 0;
+  for (; done + 2 * kLineBytes <= bytes; done += 2 * kLineBytes) {
+    const __m512i a = _mm512_loadu_si512(source + done);
+    const __m512i b = _mm512_loadu_si512(source + done + kLineBytes);
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(destination + done), a);
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(destination + done + kLineBytes), b);
+  }
+  return done;
 }
 
 __attribute__((target("avx512f"))) size_t CopyPlacesAvx512(std::byte* destination,
@@ -129,48 +160,53 @@ void Stream(std::byte* destination, const std::byte* source, size_t bytes) {
   _mm_sfence();
 }
 
-constexpr StreamingKernel kKernels[] = {
-    {"avx512", Stream<CopyPlacesAvx512>},
-    {"avx2", Stream<CopyPlacesAvx2>},
-    {"avx2-linear", Stream<CopyLinesAvx2>},
-    {"sse2", Stream<CopyLinesSse2>},
-};
-
-size_t FirstSupported() {
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx2")) return 0;
-  return __builtin_cpu_supports("avx2") ? 1 : 3;
+void StringMove(std::byte* destination, const std::byte* source, size_t bytes) {
+  asm volatile("rep movsb" : "+D"(destination), "+S"(source), "+c"(bytes) : : "memory");
 }
-
-// Of StreamingKernels(). Between 4 and 32 MiB one stream beats the four places where the
-// processor has AVX-512: 16 MiB into 300 MB that rotate, 13.7 against 13.3 GB/s (three runs and
-// six, of the best kernel's floor of the same run 0.953 to 0.960 and 0.919 to 0.946). At 1 MiB
-// and 100 MB it does not.
-size_t KernelFor(size_t bytes) {
-  constexpr size_t kOneStream = 2;
-  const bool is_between = bytes >= (size_t{4} << 20) && bytes <= (size_t{32} << 20);
-  return is_between && StreamingKernels().size() == std::size(kKernels) ? kOneStream : 0;
-}
-
-#else  // No kernel of our own: memcpy is ordered by the release store that follows it.
-
-void PlainCopy(std::byte* destination, const std::byte* source, size_t bytes) {
-  if (bytes > 0) std::memcpy(destination, source, bytes);
-}
-constexpr StreamingKernel kKernels[] = {{"memcpy", PlainCopy}};
-size_t FirstSupported() { return 0; }
-size_t KernelFor(size_t) { return 0; }
 
 #endif
 
-}  // namespace
-
-std::span<const StreamingKernel> StreamingKernels() {
-  static const size_t first = FirstSupported();
-  return std::span<const StreamingKernel>(kKernels).subspan(first);
+// A release store orders what memcpy stored, or its own fence where it streams.
+void PlainCopy(std::byte* destination, const std::byte* source, size_t bytes) {
+  if (bytes > 0) std::memcpy(destination, source, bytes);
 }
 
-void StreamingCopy(std::byte* destination, const std::byte* source, size_t bytes) {
-  StreamingKernels()[KernelFor(bytes)].copy(destination, source, bytes);
+constexpr CopyKernel kKernels[] = {
+    {kCopyMemcpy, "memcpy", PlainCopy, 0, 1},
+#if defined(__x86_64__)
+    {kCopyMovsb, "movsb", StringMove, 0, 1},
+    {kCopySse2, "sse2", Stream<CopyLinesSse2>, 16, 1},
+    {kCopySse2Places, "sse2-places", Stream<CopyPlacesSse2>, 16, kPlaces},
+    {kCopyAvx2, "avx2", Stream<CopyLinesAvx2>, 32, 1},
+    {kCopyAvx2Places, "avx2-places", Stream<CopyPlacesAvx2>, 32, kPlaces},
+    {kCopyAvx512, "avx512", Stream<CopyLinesAvx512>, 64, 1},
+    {kCopyAvx512Places, "avx512-places", Stream<CopyPlacesAvx512>, 64, kPlaces},
+#endif
+};
+
+}  // namespace
+
+bool CanRun(const CopyKernel& kernel, const Processor& processor) {
+  return kernel.vector_bytes < 32 || (kernel.vector_bytes == 32 && processor.avx2) ||
+         (kernel.vector_bytes == 64 && processor.avx512);
+}
+
+std::span<const CopyKernel> CopyKernels() {
+  static const std::vector<CopyKernel> kernels = [] {
+    std::vector<CopyKernel> of_this;
+    for (const CopyKernel& kernel : kKernels) {
+      if (CanRun(kernel, ThisProcessor())) of_this.push_back(kernel);
+    }
+    return of_this;
+  }();
+  return kernels;
+}
+
+const CopyKernel* FindCopyKernel(uint8_t number) {
+  for (const CopyKernel& kernel : kKernels) {
+    if (kernel.number == number) return &kernel;
+  }
+  return nullptr;
 }
 
 }  // namespace penstock

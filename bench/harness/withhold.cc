@@ -1,0 +1,42 @@
+// The environment that withholds, and the second start.
+#include "bench/harness/withhold.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "store/base/errors.h"
+#include "store/base/processor.h"
+
+namespace penstock::bench {
+namespace {
+
+constexpr char kTunables[] = "GLIBC_TUNABLES";
+
+// In glibc's words (x86; manual, "Hardware Capability Tunables"): what memcpy is chosen by.
+std::string Tunables(const Withheld& withheld) {
+  std::string features = "-AVX512F,-AVX512VL,-AVX512BW";
+  if (withheld.avx2) features += ",-AVX2,-AVX,-AVX_Fast_Unaligned_Load";
+  return "glibc.cpu.hwcaps=" + features;
+}
+
+}  // namespace
+
+absl::Status Withhold(const std::string& features, char** argv) {
+  PENSTOCK_ASSIGN_OR_RETURN(const Withheld withheld, ParseWithheld(features));
+  if (!withheld.avx512) return absl::OkStatus();
+  const char* const had = std::getenv(kTunables);
+  const std::string before = had == nullptr ? "" : had;
+  const std::string wanted = Tunables(withheld);
+  const char* const said = std::getenv(kWithholdVariable);
+  if (said != nullptr && features == said && before.find(wanted) != std::string::npos) {
+    return absl::OkStatus();  // the second start
+  }
+  setenv(kWithholdVariable, features.c_str(), 1);
+  setenv(kTunables, (before.empty() ? wanted : before + ":" + wanted).c_str(), 1);
+  execv("/proc/self/exe", argv);
+  return ErrnoStatus(errno, "starting this program anew");
+}
+
+}  // namespace penstock::bench

@@ -1,0 +1,47 @@
+// What the processor is and has, as far as Penstock's copies and kernels depend on it.
+//
+// Thread safety: any number of threads at once.
+#ifndef PENSTOCK_STORE_BASE_PROCESSOR_H_
+#define PENSTOCK_STORE_BASE_PROCESSOR_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace penstock {
+
+// What a program is told not to use, though the processor has it: for measuring what a
+// processor without it would do, or where it is known to slow down other work.
+struct Withheld {
+  bool avx2 = false;    // and with it AVX-512
+  bool avx512 = false;
+};
+inline constexpr char kWithholdVariable[] = "PENSTOCK_WITHHOLD";
+// "avx512", "avx512,avx2", "avx2", "". Errors: InvalidArgument names the word that is none.
+absl::StatusOr<Withheld> ParseWithheld(std::string_view words);
+
+struct Processor {
+  std::string model;   // "Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz", or "unknown"
+  std::string vendor;  // "GenuineIntel", "AuthenticAMD", or ""
+  // May be used: the processor and the kernel have it, and it is not withheld.
+  bool avx2 = false;
+  bool avx512 = false;
+  uint64_t l2_bytes = 0;     // of one core
+  uint64_t l3_bytes = 0;     // that a core can reach; 0: none, or unknown
+};
+
+// Read once in a process; what kWithholdVariable says is taken from its environment then, and
+// counts for nothing where it is wrong (CheckWithheld says so).
+// Cost: a few system calls the first time.
+const Processor& ThisProcessor();
+// Errors: as ParseWithheld, of the environment.
+absl::Status CheckWithheld();
+
+// "Intel(R) Xeon(R) ..., AVX-512, 2 MiB of L2 a core, 48 MiB of L3", for people.
+std::string Describe(const Processor& processor);
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_STORE_BASE_PROCESSOR_H_

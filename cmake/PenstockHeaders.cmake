@@ -4,11 +4,14 @@
 # A compiler takes them only where they were parsed under the same macros and options, which
 # is why there is one set for each kind, and why a set that does not fit is an error
 # (-Winvalid-pch) and not a slow build that nobody notices. Library code is compiled as -fPIC,
-# programs and tests as -fPIE, tests in a release build with -O1: they are not measured, and
-# the code under test is not compiled with them.
+# programs and tests as -fPIE. Tests are compiled with -O1 in a release build, and without the
+# checks for undefined behaviour beside the address sanitizer's: the code under test, which is
+# not compiled with them, has its own. Tests of the runtime keep the checks, because most of
+# that is templates.
 #
-# What is not only templates does not belong in here: CLI11's inline functions, compiled anew in
-# each file that merely could call them, made a file cost 5 s more.
+# A set costs 5 to 10 s itself, and every file of its kind pays for what is in it: CLI11's inline
+# functions made a file 5 s dearer. Sets with JSON, with spdlog and with the runtime for the
+# tools, the daemon and the bench were tried and brought nothing.
 #
 # A target takes its set with penstock_use_headers; its sources still name all that they use.
 set(CMAKE_PCH_WARN_INVALID ON)
@@ -24,23 +27,22 @@ function(penstock_compile_for_programs target)
   target_compile_options(${target} PRIVATE -fPIE)
 endfunction()
 
-# penstock_headers(<set> [TESTS] [LIBRARY] HEADERS ... LINKS ...): those of everywhere, and more.
+# penstock_headers(<set> [LIBRARY] [OPTIONS ...] HEADERS ... LINKS ...): those of everywhere, and
+# more. OPTIONS are those of every target that takes the set.
 function(penstock_headers set)
-  cmake_parse_arguments(ARG "LIBRARY;TESTS" "" "HEADERS;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "LIBRARY" "" "OPTIONS;HEADERS;LINKS" ${ARGN})
   set(carrier penstock_headers_${set})
   # CONFIGURE: written only when it differs, so that a second build has nothing to do.
   file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/headers_of_${set}.cc
        CONTENT "// Carries the headers.\n")
   add_library(${carrier} OBJECT ${PROJECT_BINARY_DIR}/generated/headers_of_${set}.cc)
-  set_target_properties(${carrier} PROPERTIES PENSTOCK_IS_FOR_TESTS "${ARG_TESTS}")
+  set_target_properties(${carrier} PROPERTIES PENSTOCK_OPTIONS "${ARG_OPTIONS}")
   target_link_libraries(${carrier} PRIVATE penstock_flags absl::status absl::statusor
                         absl::time absl::flat_hash_map fmt::fmt ${ARG_LINKS})
   if(NOT ARG_LIBRARY)
     penstock_compile_for_programs(${carrier})
   endif()
-  if(ARG_TESTS)
-    target_compile_options(${carrier} PRIVATE $<$<CONFIG:Release>:-O1>)
-  endif()
+  target_compile_options(${carrier} PRIVATE ${ARG_OPTIONS})
   target_precompile_headers(${carrier} PRIVATE ${PENSTOCK_EVERYWHERE} ${ARG_HEADERS})
 endfunction()
 
@@ -50,10 +52,8 @@ function(penstock_cold_sources)
 endfunction()
 
 function(penstock_use_headers target set)
-  get_target_property(is_for_tests penstock_headers_${set} PENSTOCK_IS_FOR_TESTS)
-  if(is_for_tests)
-    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
-  endif()
+  get_target_property(options penstock_headers_${set} PENSTOCK_OPTIONS)
+  target_compile_options(${target} PRIVATE ${options})
   target_precompile_headers(${target} REUSE_FROM penstock_headers_${set})
 endfunction()
 
@@ -63,24 +63,19 @@ penstock_headers(runtime LIBRARY
   LINKS penstock_client penstock_channel penstock_node_wire msgpackc-cxx)
 target_include_directories(penstock_headers_runtime PRIVATE
   ${PROJECT_SOURCE_DIR}/runtime/include)
-penstock_headers(daemon
-  HEADERS <spdlog/spdlog.h> ${PROJECT_SOURCE_DIR}/store/object/core.h
-          ${PROJECT_SOURCE_DIR}/store/wire/control_message.h
-  LINKS penstock_object penstock_wire spdlog::spdlog)
-penstock_headers(program
-  HEADERS <nlohmann/json.hpp>
-  LINKS nlohmann_json::nlohmann_json)
-penstock_headers(runtime_program
-  HEADERS <nlohmann/json.hpp> <penstock/array_value.h> <penstock/runtime.h>
-  LINKS nlohmann_json::nlohmann_json penstock_runtime)
-penstock_headers(unit_test TESTS
+penstock_headers(program)
+set(optimised_little $<$<CONFIG:Release>:-O1>)
+set(without_ubsan)
+if(PENSTOCK_SANITIZE MATCHES "undefined" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(without_ubsan -fno-sanitize=undefined)
+endif()
+penstock_headers(unit_test OPTIONS ${optimised_little} ${without_ubsan}
   HEADERS <gtest/gtest.h> ${PROJECT_SOURCE_DIR}/tests/support/fake_client.h
   LINKS penstock_object GTest::gtest)
-penstock_headers(plain_test HEADERS <gtest/gtest.h> LINKS GTest::gtest)
-penstock_headers(integration_test TESTS
+penstock_headers(integration_test OPTIONS ${optimised_little} ${without_ubsan}
   HEADERS ${PROJECT_SOURCE_DIR}/tests/integration/helpers.h
   LINKS penstock_client GTest::gtest)
-penstock_headers(runtime_test TESTS
+penstock_headers(runtime_test OPTIONS ${optimised_little}
   HEADERS <penstock/array_value.h> <penstock/runtime.h>
           ${PROJECT_SOURCE_DIR}/tests/integration/helpers.h
   LINKS penstock_runtime GTest::gtest)

@@ -11,7 +11,7 @@
 namespace penstock::internal {
 namespace {
 
-constexpr uint32_t kMostSpinRounds = 1536;  // about 100 us, what a wake-up costs both
+constexpr int64_t kMostSpin_ns = 100'000;  // what a wake-up costs sleeper and waker
 
 Submission CancelOf(const Submission& asked) {
   Submission cancel{};
@@ -27,7 +27,7 @@ CompletionQueue::CompletionQueue(const SessionSegments& segments, int own_doorbe
                                  const std::atomic<bool>* dead)
     : client_(segments.client), daemon_(segments.daemon), own_doorbell_(own_doorbell),
       submissions_(submissions), leases_(leases), dead_(dead),
-      consumer_(segments.MakeCompletionConsumer()), taken_(0), spin_(kMostSpinRounds) {}
+      consumer_(segments.MakeCompletionConsumer()), taken_(0), spin_(kMostSpin_ns) {}
 
 void CompletionQueue::Register(PendingCall& call) {
   const std::lock_guard lock(mutex_);
@@ -116,15 +116,7 @@ bool CompletionQueue::RingHasWork() const {
 
 // The leader looks at the ring: spins, then sleeps. False when the deadline has passed.
 bool CompletionQueue::Look(int64_t deadline_ns) {
-  const uint32_t rounds = spin_.rounds();
-  for (uint32_t i = 0; i < rounds; ++i) {
-    if (RingHasWork()) {
-      spin_.Found();
-      return true;
-    }
-    for (int pause = 0; pause < 4; ++pause) CpuRelax();
-  }
-  if (rounds > 0) spin_.Missed();
+  if (SpinFor(spin_, [this] { return RingHasWork(); })) return true;
   bool in_time = true;
   // SYNC S1 parking, consumer's half.
   parker_.Park(client_->parked);

@@ -240,7 +240,7 @@ class Process {
   std::string node_lost_;        // why the node is gone
   // Microseconds: several times what a wake-up costs, or caller and callee stay on the one core
   // that the kernel put them on, where neither ever finds what it looks for.
-  SpinBudget spin_{400};
+  SpinBudget spin_{400'000};
   bool listener_attends_ = false;  // it looks again within a millisecond
   absl::flat_hash_map<uint64_t, std::unique_ptr<Peer>> peers_;
   std::vector<Peer*> peer_list_;

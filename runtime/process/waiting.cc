@@ -79,10 +79,9 @@ bool Process::WaitUntil(Lock& lock, absl::Time until, const std::function<bool()
   return finish(true);
 }
 
-// Looks for what may come at once. The budget counts microseconds, since how long a look
-// takes depends on how many peers there are.
+// Looks for what may come at once, with the lock let go between two looks.
 bool Process::Spin(Lock& lock, const std::function<bool()>& done) {
-  const int64_t most_ns = int64_t{spin_.rounds()} * 1000;
+  const int64_t most_ns = spin_.ns();
   if (most_ns == 0) return false;
   // The clock is asked after the first few looks only: an answer that comes at once does not
   // wait for it.

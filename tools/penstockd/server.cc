@@ -21,8 +21,7 @@
 namespace penstock {
 namespace {
 
-// Rounds of about 70 ns each: some 100 us, what a wake-up costs sleeper and waker.
-constexpr uint32_t kMostSpinRounds = 1536;
+constexpr int64_t kMostSpin_ns = 100'000;  // what a wake-up costs sleeper and waker
 // While busy, sockets are looked at this often. By time and not by turns: under load a turn
 // may take a millisecond, and one that only spinning finds counts as well.
 constexpr int64_t kBetweenPolls_ns = 2'000'000;
@@ -39,7 +38,7 @@ uint64_t NewIncarnation() { return ObjectId::Random().session | 1; }
 }  // namespace
 
 Server::Server(const DaemonOptions& options)
-    : options_(options), spin_(kMostSpinRounds), warnings_(kWarningsPerSecond) {}
+    : options_(options), spin_(kMostSpin_ns), warnings_(kWarningsPerSecond) {}
 
 Server::~Server() {
   // Clients still connected see their sockets close; tell them why first.
@@ -169,15 +168,7 @@ void Server::Run() {
 }
 
 void Server::SleepUntilNeeded() {
-  const uint32_t rounds = spin_.rounds();
-  for (uint32_t i = 0; i < rounds; ++i) {
-    for (int pause = 0; pause < 4; ++pause) CpuRelax();
-    if (core_->Turn()) {
-      spin_.Found();
-      return;
-    }
-  }
-  if (rounds > 0) spin_.Missed();
+  if (SpinFor(spin_, [this] { return core_->Turn(); })) return;
   // Before and not after: what is short would be fetched one wake-up late.
   if (idle_memory_ && population_finished_) MoveIdleMemory(CoarseNowNs());
   // SYNC S1 parking, consumer's half.

@@ -6,12 +6,12 @@
 namespace penstock {
 namespace {
 
-constexpr uint32_t kMost = 512;
+constexpr int64_t kMost = 50'000;
 
 TEST(SpinBudget, StartsFullAndStaysFullWhileSpinsSucceed) {
   SpinBudget budget(kMost);
   for (int i = 0; i < 100; ++i) {
-    EXPECT_EQ(budget.rounds(), kMost);
+    EXPECT_EQ(budget.ns(), kMost);
     budget.Found();
   }
 }
@@ -20,17 +20,17 @@ TEST(SpinBudget, AFewMissesInARowEndIt) {
   SpinBudget budget(kMost);
   for (int i = 0; i < 100; ++i) budget.Found();
   int misses = 0;
-  while (budget.rounds() > 0) {
+  while (budget.ns() > 0) {
     budget.Missed();
     ASSERT_LE(++misses, 8);
   }
-  EXPECT_EQ(budget.rounds(), 0u);
+  EXPECT_EQ(budget.ns(), 0);
 }
 
 TEST(SpinBudget, OneSuccessInThreePaysForIt) {
   SpinBudget budget(kMost);
   for (int i = 0; i < 300; ++i) {
-    ASSERT_EQ(budget.rounds(), kMost);
+    ASSERT_EQ(budget.ns(), kMost);
     if (i % 3 == 0) {
       budget.Found();
     } else {
@@ -44,7 +44,7 @@ TEST(SpinBudget, AfterManySleepsItLooksOnceMore) {
   for (int i = 0; i < 10; ++i) budget.Missed();
   int looks = 0;
   for (int i = 0; i < 2560; ++i) {
-    if (budget.rounds() == 0) continue;
+    if (budget.ns() == 0) continue;
     ++looks;
     budget.Missed();
   }
@@ -54,12 +54,32 @@ TEST(SpinBudget, AfterManySleepsItLooksOnceMore) {
 TEST(SpinBudget, SuccessOfATrialBringsItBack) {
   SpinBudget budget(kMost);
   for (int i = 0; i < 10; ++i) budget.Missed();
-  while (budget.rounds() == 0) {
+  while (budget.ns() == 0) {
   }
   budget.Found();
-  EXPECT_GT(budget.rounds(), 0u);
+  EXPECT_GT(budget.ns(), 0);
   for (int i = 0; i < 5; ++i) budget.Found();
-  EXPECT_EQ(budget.rounds(), kMost);
+  EXPECT_EQ(budget.ns(), kMost);
+}
+
+TEST(SpinFor, EndsWhenTheBudgetIsSpentHoweverLongALookTakes) {
+  SpinBudget budget(kMost);
+  int looks = 0;
+  for (int spins = 0; budget.ns() > 0; ++spins) {
+    ASSERT_LE(spins, 8);
+    EXPECT_FALSE(SpinFor(budget, [&looks] {
+      ++looks;
+      return false;
+    }));
+  }
+  EXPECT_GE(looks, 16);
+}
+
+TEST(SpinFor, FindsWhatComesBeforeTheClockIsAsked) {
+  SpinBudget budget(1);
+  int looks = 0;
+  EXPECT_TRUE(SpinFor(budget, [&looks] { return ++looks == 10; }));
+  EXPECT_EQ(looks, 10);
 }
 
 }  // namespace

@@ -27,22 +27,25 @@ function(penstock_compile_for_programs target)
   target_compile_options(${target} PRIVATE -fPIE)
 endfunction()
 
-# penstock_headers(<set> [LIBRARY] [OPTIONS ...] HEADERS ... LINKS ...): those of everywhere, and
-# more. OPTIONS are those of every target that takes the set.
+# penstock_headers(<set> [LIBRARY] [TESTS] [WITHOUT_UBSAN] HEADERS ... LINKS ...): those of
+# everywhere, and more. The flags hold for every target that takes the set.
 function(penstock_headers set)
-  cmake_parse_arguments(ARG "LIBRARY" "" "OPTIONS;HEADERS;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "LIBRARY;TESTS;WITHOUT_UBSAN" "" "HEADERS;LINKS" ${ARGN})
   set(carrier penstock_headers_${set})
   # CONFIGURE: written only when it differs, so that a second build has nothing to do.
   file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/headers_of_${set}.cc
        CONTENT "// Carries the headers.\n")
   add_library(${carrier} OBJECT ${PROJECT_BINARY_DIR}/generated/headers_of_${set}.cc)
-  set_target_properties(${carrier} PROPERTIES PENSTOCK_OPTIONS "${ARG_OPTIONS}")
+  set_target_properties(${carrier} PROPERTIES PENSTOCK_IS_FOR_TESTS "${ARG_TESTS}"
+                        PENSTOCK_WITHOUT_UBSAN "${ARG_WITHOUT_UBSAN}")
   target_link_libraries(${carrier} PRIVATE penstock_flags absl::status absl::statusor
                         absl::time absl::flat_hash_map fmt::fmt ${ARG_LINKS})
   if(NOT ARG_LIBRARY)
     penstock_compile_for_programs(${carrier})
   endif()
-  target_compile_options(${carrier} PRIVATE ${ARG_OPTIONS})
+  if(ARG_TESTS)
+    target_compile_options(${carrier} PRIVATE $<$<CONFIG:Release>:-O1>)
+  endif()
   target_precompile_headers(${carrier} PRIVATE ${PENSTOCK_EVERYWHERE} ${ARG_HEADERS})
 endfunction()
 
@@ -52,8 +55,12 @@ function(penstock_cold_sources)
 endfunction()
 
 function(penstock_use_headers target set)
-  get_target_property(options penstock_headers_${set} PENSTOCK_OPTIONS)
-  target_compile_options(${target} PRIVATE ${options})
+  get_target_property(is_for_tests penstock_headers_${set} PENSTOCK_IS_FOR_TESTS)
+  if(is_for_tests)
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  endif()
+  get_target_property(without_ubsan penstock_headers_${set} PENSTOCK_WITHOUT_UBSAN)
+  set_target_properties(${target} PROPERTIES PENSTOCK_WITHOUT_UBSAN ${without_ubsan})
   target_precompile_headers(${target} REUSE_FROM penstock_headers_${set})
 endfunction()
 
@@ -64,18 +71,13 @@ penstock_headers(runtime LIBRARY
 target_include_directories(penstock_headers_runtime PRIVATE
   ${PROJECT_SOURCE_DIR}/runtime/include)
 penstock_headers(program)
-set(optimised_little $<$<CONFIG:Release>:-O1>)
-set(without_ubsan)
-if(PENSTOCK_SANITIZE MATCHES "undefined" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  set(without_ubsan -fno-sanitize=undefined)
-endif()
-penstock_headers(unit_test OPTIONS ${optimised_little} ${without_ubsan}
+penstock_headers(unit_test TESTS WITHOUT_UBSAN
   HEADERS <gtest/gtest.h> ${PROJECT_SOURCE_DIR}/tests/support/fake_client.h
   LINKS penstock_object GTest::gtest)
-penstock_headers(integration_test OPTIONS ${optimised_little} ${without_ubsan}
+penstock_headers(integration_test TESTS WITHOUT_UBSAN
   HEADERS ${PROJECT_SOURCE_DIR}/tests/integration/helpers.h
   LINKS penstock_client GTest::gtest)
-penstock_headers(runtime_test OPTIONS ${optimised_little}
+penstock_headers(runtime_test TESTS
   HEADERS <penstock/array_value.h> <penstock/runtime.h>
           ${PROJECT_SOURCE_DIR}/tests/integration/helpers.h
   LINKS penstock_runtime GTest::gtest)

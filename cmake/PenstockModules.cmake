@@ -17,7 +17,8 @@ if(PENSTOCK_SANITIZE)
     -fsanitize=${PENSTOCK_SANITIZE} -fno-sanitize-recover=all
     # What the address sanitizer finds by itself when the memory is touched, at a third of the
     # time of a compilation; the fuzz targets, by clang, have these checks too.
-    $<$<CXX_COMPILER_ID:GNU>:-fno-sanitize=null,object-size,pointer-overflow>)
+    $<$<CXX_COMPILER_ID:GNU>:-fno-sanitize=null,object-size,pointer-overflow>
+    $<$<BOOL:$<TARGET_PROPERTY:PENSTOCK_WITHOUT_UBSAN>>:-fno-sanitize=undefined>)
   target_link_options(penstock_flags INTERFACE -fsanitize=${PENSTOCK_SANITIZE})
 endif()
 if(PENSTOCK_CRASH_POINTS)

@@ -23,7 +23,7 @@ make_tree() {
   cd "$work/tree"
   cp "$root/tools/test" "$root/tools/test_budget.sh" tools/
   cp "$root/CMakePresets.json" .
-  sed -i -e 's/^release .*/release 0 0/' -e 's/^asan .*/asan 99999 99999/' \
+  sed -i -e 's/^release .*/release 0 0 0/' -e 's/^asan .*/asan 99999 99999 0/' \
     -e 's/need + 60/need + 1/' tools/test_budget.sh
   printf '#!/bin/sh\nexec sleep %s\n' "$1" >tools/compile
   printf '#!/bin/sh\n' >tools/dependencies

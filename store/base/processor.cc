@@ -11,26 +11,43 @@
 
 #include "store/base/units.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace penstock {
 namespace {
 
 // What a processor is taken for that does not say how large its second-level cache is.
 constexpr uint64_t kUsualL2Bytes = 1 * kMiB;
 
-// The first "name : value" of /proc/cpuinfo.
-std::string FieldOfCpuInfo(std::string_view name) {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line) && !line.empty();) {
-    const size_t colon = line.find(':');
-    if (colon == std::string::npos || !line.starts_with(name)) continue;
-    const size_t begin = line.find_first_not_of(" \t", colon + 1);
-    return begin == std::string::npos ? "" : line.substr(begin);
-  }
-  return "";
+#if defined(__x86_64__)
+// By the instruction: /proc/cpuinfo asks every core of the host how fast it runs.
+std::string VendorByCpuid() {
+  unsigned leaf = 0, words[3] = {};
+  if (__get_cpuid(0, &leaf, &words[0], &words[2], &words[1]) == 0) return "";
+  return std::string(reinterpret_cast<const char*>(words), sizeof(words));
 }
 
-// "2048K" of the cache of one level that holds data, as the kernel lists it.
+std::string ModelByCpuid() {
+  unsigned words[12] = {};
+  for (unsigned i = 0; i < 3; ++i) {
+    unsigned* const four = words + 4 * i;
+    if (__get_cpuid(0x80000002 + i, &four[0], &four[1], &four[2], &four[3]) == 0) return "";
+  }
+  const std::string text(reinterpret_cast<const char*>(words), sizeof(words));
+  const size_t begin = text.find_first_not_of(' ');
+  if (begin == std::string::npos) return "";
+  const std::string model(text.c_str() + begin);  // up to the first zero
+  return model.substr(0, model.find_last_not_of(' ') + 1);
+}
+#endif
+
+// Of the cache of one level that holds data: what the C library knows, else as the kernel lists
+// it ("2048K").
 uint64_t CacheBytes(int level) {
+  const long told = sysconf(level == 2 ? _SC_LEVEL2_CACHE_SIZE : _SC_LEVEL3_CACHE_SIZE);
+  if (told > 0) return static_cast<uint64_t>(told);
   for (int index = 0; index < 8; ++index) {
     const std::string folder = fmt::format("/sys/devices/system/cpu/cpu0/cache/index{}/", index);
     std::string of_level, type, size;
@@ -40,12 +57,11 @@ uint64_t CacheBytes(int level) {
     std::getline(std::ifstream(folder + "size") >> std::ws, size);
     uint64_t value = 0;
     const auto [end, error] = std::from_chars(size.data(), size.data() + size.size(), value);
-    if (error != std::errc()) break;
+    if (error != std::errc()) return 0;
     const std::string_view unit(end, static_cast<size_t>(size.data() + size.size() - end));
     return unit == "K" ? value * kKiB : unit == "M" ? value * kMiB : value;
   }
-  const long told = sysconf(level == 2 ? _SC_LEVEL2_CACHE_SIZE : _SC_LEVEL3_CACHE_SIZE);
-  return told > 0 ? static_cast<uint64_t>(told) : 0;
+  return 0;
 }
 
 std::string_view WithheldWords() {
@@ -55,9 +71,11 @@ std::string_view WithheldWords() {
 
 Processor ReadProcessor() {
   Processor processor;
-  processor.model = FieldOfCpuInfo("model name");
+#if defined(__x86_64__)
+  processor.model = ModelByCpuid();
+  processor.vendor = VendorByCpuid();
+#endif
   if (processor.model.empty()) processor.model = "unknown";
-  processor.vendor = FieldOfCpuInfo("vendor_id");
   processor.l2_bytes = CacheBytes(2);
   if (processor.l2_bytes == 0) processor.l2_bytes = kUsualL2Bytes;
   processor.l3_bytes = CacheBytes(3);

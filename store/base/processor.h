@@ -34,7 +34,7 @@ struct Processor {
 
 // Read once in a process; what kWithholdVariable says is taken from its environment then, and
 // counts for nothing where it is wrong (CheckWithheld says so).
-// Cost: a few system calls the first time.
+// Cost: no system call where the processor says all that is asked.
 const Processor& ThisProcessor();
 // Errors: as ParseWithheld, of the environment.
 absl::Status CheckWithheld();

@@ -36,6 +36,12 @@ absl::Status CheckSize(uint64_t size, uint64_t metadata, uint64_t arena_bytes) {
   return absl::OkStatus();
 }
 
+// What is copied into a large object is copied by the kernels that the daemon found best. Apart
+// from Create, whose small objects should not feel it.
+[[gnu::noinline, gnu::cold]] void TakeCopyPlan(const IndexHeader& header) {
+  UseCopyPlan(header.copy_plan.load(std::memory_order_relaxed));
+}
+
 uint32_t FlagsOf(Priority priority) {
   switch (priority) {
     case Priority::kLow: return kSealLowPriority;
@@ -51,10 +57,7 @@ absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& opti
   if (read_only_) [[unlikely]] return ReadOnlyStatus(asked_for_read_only_);
   PENSTOCK_RETURN_IF_ERROR(CheckSize(size, options.metadata.size(), arena_bytes_));
   const uint64_t block_bytes = BlockBytes(MetadataOffset(size) + options.metadata.size());
-  // What is copied into it is copied by the kernels that the daemon found best.
-  if (size >= kLeastStreamingBytes) {
-    UseCopyPlan(index_.header().copy_plan.load(std::memory_order_relaxed));
-  }
+  if (size >= kLeastStreamingBytes) [[unlikely]] TakeCopyPlan(index_.header());
   const bool own_id = !options.id || (options.id->session == number_ &&
                                       options.id->home == incarnation_);
   HeldLease lease;

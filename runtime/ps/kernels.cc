@@ -21,16 +21,13 @@ Stores StoresFor(std::span<T> out) {
   return out.size_bytes() >= StreamingBytes() ? Stores::kStreaming : Stores::kCached;
 }
 
-bool CanRun(size_t vector_bytes) {
-  return vector_bytes < 32 || (vector_bytes == 32 ? ThisProcessor().avx2 : ThisProcessor().avx512);
-}
-
 // The widest first.
 template <typename T>
 std::vector<KernelSet<T>> Supported(std::initializer_list<std::span<const KernelSet<T>>> all) {
   std::vector<KernelSet<T>> supported;
   for (const std::span<const KernelSet<T>> two : all) {
-    if (CanRun(two.front().vector_bytes)) supported.insert(supported.end(), two.begin(), two.end());
+    if (!HasVectors(ThisProcessor(), two.front().vector_bytes)) continue;
+    supported.insert(supported.end(), two.begin(), two.end());
   }
   return supported;
 }

@@ -187,8 +187,7 @@ constexpr CopyKernel kKernels[] = {
 }  // namespace
 
 bool CanRun(const CopyKernel& kernel, const Processor& processor) {
-  return kernel.vector_bytes < 32 || (kernel.vector_bytes == 32 && processor.avx2) ||
-         (kernel.vector_bytes == 64 && processor.avx512);
+  return HasVectors(processor, kernel.vector_bytes);
 }
 
 std::span<const CopyKernel> CopyKernels() {

@@ -4,6 +4,7 @@
 #ifndef PENSTOCK_STORE_BASE_PROCESSOR_H_
 #define PENSTOCK_STORE_BASE_PROCESSOR_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -31,6 +32,11 @@ struct Processor {
   uint64_t l2_bytes = 0;     // of one core
   uint64_t l3_bytes = 0;     // that a core can reach; 0: none, or unknown
 };
+
+// Whether code for registers of so many bytes may run: 32 take AVX2, 64 AVX-512.
+constexpr bool HasVectors(const Processor& processor, size_t vector_bytes) {
+  return vector_bytes < 32 || (vector_bytes == 32 ? processor.avx2 : processor.avx512);
+}
 
 // Read once in a process; what kWithholdVariable says is taken from its environment then, and
 // counts for nothing where it is wrong (CheckWithheld says so).

@@ -24,10 +24,6 @@ namespace {
 
 constexpr int kPatience_ms = 60'000;
 
-uint64_t WordAt(uint64_t seed, uint64_t place) {
-  return (seed + 1) * 0x9e3779b97f4a7c15ULL + place * 0xbf58476d1ce4e5b9ULL;
-}
-
 }  // namespace
 
 void GiveUp(const std::string& why) {
@@ -51,30 +47,6 @@ bool Contains(const std::string& text, const std::string& part) {
   return ::testing::AssertionFailure()
          << "expected " << absl::StatusCodeToString(code) << " with '" << part
          << "', got " << status.ToString();
-}
-
-void FillPattern(std::span<std::byte> bytes, uint64_t seed) {
-  for (size_t at = 0; at < bytes.size(); at += sizeof(uint64_t)) {
-    const uint64_t word = WordAt(seed, at);
-    std::memcpy(bytes.data() + at, &word, std::min(sizeof(word), bytes.size() - at));
-  }
-}
-
-std::vector<std::byte> Pattern(uint64_t seed, size_t size) {
-  std::vector<std::byte> bytes(size);
-  FillPattern(bytes, seed);
-  return bytes;
-}
-
-bool HasPattern(std::span<const std::byte> bytes, uint64_t seed) {
-  for (size_t at = 0; at < bytes.size(); at += sizeof(uint64_t)) {
-    const uint64_t word = WordAt(seed, at);
-    if (std::memcmp(bytes.data() + at, &word,
-                    std::min(sizeof(word), bytes.size() - at)) != 0) {
-      return false;
-    }
-  }
-  return true;
 }
 
 ObjectId PutPattern(Client& client, uint64_t seed, size_t size,

@@ -1,4 +1,4 @@
-// What the integration tests share: payloads that can be checked, statuses that can be
+// What the integration tests share: objects that can be checked, statuses that can be
 // asserted, and a pipe between a test and its child.
 #ifndef PENSTOCK_TESTS_INTEGRATION_HELPERS_H_
 #define PENSTOCK_TESTS_INTEGRATION_HELPERS_H_
@@ -21,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "store/base/unique_fd.h"
+#include "tests/support/pattern.h"
 #include "tests/support/test_daemon.h"
 
 namespace penstock::testing {
@@ -50,12 +51,7 @@ template <typename T>
 }
 bool Contains(const std::string& text, const std::string& part);
 
-// Bytes that depend on `seed` and on their place.
-std::vector<std::byte> Pattern(uint64_t seed, size_t size);
-bool HasPattern(std::span<const std::byte> bytes, uint64_t seed);
-void FillPattern(std::span<std::byte> bytes, uint64_t seed);
-
-// Waits longer for room than the default.
+// An object of Pattern(). Waits longer for room than the default.
 ObjectId PutPattern(Client& client, uint64_t seed, size_t size,
                     const CreateOptions& options = {});
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "tests/unit/spill/spill_world.h"
@@ -136,8 +137,9 @@ TEST_F(SpillDamage, ARecordInAnothersPlaceIsNotTakenForIt) {
 
 // A file says what is in it without the table, for whoever wants to know.
 TEST_F(SpillDamage, AFileCanBeVerifiedAlone) {
-  std::ifstream file(path_, std::ios::binary);
-  std::vector<char> bytes((std::istreambuf_iterator<char>(file)), {});
+  std::vector<char> bytes(std::filesystem::file_size(path_));
+  std::ifstream(path_, std::ios::binary)
+      .read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   SpillFileHeader head;
   std::memcpy(&head, bytes.data(), sizeof(head));
   EXPECT_TRUE(IsFileHeader(head, kIncarnation, head.number));

@@ -8,8 +8,9 @@
 #
 # Library code is compiled as -fPIC, programs and tests as -fPIE. Tests are compiled one level of
 # optimisation lower than the code under test, which is compiled apart: a third of their time.
-# They have no UBSan beside the address sanitizer. Tests of the runtime keep both, because most
-# of that is templates.
+# They have no UBSan beside the address sanitizer, and neither has what headers bring into them;
+# the daemon and the simulator, with the same headers, have it. Tests of the runtime keep both,
+# because most of that is templates.
 #
 # A set costs 5 to 10 s itself, and every file of its kind pays for what is in it: CLI11's inline
 # functions made a file 5 s dearer. Sets with JSON, with spdlog and with the runtime for the

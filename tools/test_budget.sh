@@ -2,8 +2,8 @@
 #
 # A part of the run is begun when it is expected to fit into what is left. What is expected
 # follows from one reading of this host: how long it takes to compile the headers that nearly
-# every file includes, a compiler a core. The table says how many times as long each part
-# takes. Whatever was expected, nothing goes on past the end: a build is ended, and ctest
+# every file includes, with as many compilers at once as a build starts. The table says how many
+# times as long each part takes. Whatever was expected, nothing goes on past the end: a build is ended, and ctest
 # begins no further test.
 
 # Part, its build, its tests, both as times of the reading, and seconds that its tests take on
@@ -21,33 +21,42 @@ budget_s=0          # 0: no end
 budget_reading_ms=0
 
 budget_begin() {  # MINUTES
-  [[ "$1" =~ ^[1-9][0-9]{0,4}$ ]] || return 1
-  budget_s=$((10#$1 * 60))
+  [[ "$1" =~ ^[1-9][0-9]{0,3}$ ]] && (($1 <= 1439)) || return 1  # ctest ends within a day
+  budget_s=$(($1 * 60))
 }
+
+budget_knows() { grep -q "^$1 " <<<"$budget_parts"; }  # PART
 
 budget_left() { echo $((budget_s - SECONDS)); }
 
 # Takes as long as compiling one large file.
-budget_read_host() {
-  local work started i
+budget_jobs=1
+budget_read_host() {  # JOBS
+  local work started i compiler pid compilers=() status=0
+  budget_jobs=$1
+  read -ra compiler <<<"${CXX:-c++}"  # may be a launcher and a compiler
   work=$(mktemp -d)
   printf '#include <%s>\n' absl/container/flat_hash_map.h absl/status/statusor.h \
     absl/time/time.h fmt/format.h gtest/gtest.h >"$work/headers.cc"
   started=$(date +%s%N)
-  for ((i = 0; i < $(nproc); ++i)); do
-    "${CXX:-c++}" -std=c++20 -O2 -c "$work/headers.cc" -o "$work/$i.o" &
+  for ((i = 0; i < budget_jobs; ++i)); do
+    "${compiler[@]}" -std=c++20 -O2 -c "$work/headers.cc" -o "$work/$i.o" &
+    compilers+=($!)
   done
-  wait
+  for pid in "${compilers[@]}"; do wait "$pid" || status=1; done
   budget_reading_ms=$((($(date +%s%N) - started) / 1000000))
   rm -rf "$work"
+  ((status == 0)) || echo "tools/test: '${compiler[*]}' does not compile what reading this host" \
+    "takes: set CXX to a compiler of C++20, and see what it said above" >&2
+  return "$status"
 }
 
 # budget_expect build|tests PART: seconds on this host.
 budget_expect() {
-  awk -v what="$1" -v part="$2" -v reading_ms="$budget_reading_ms" -v cores="$(nproc)" '
+  awk -v what="$1" -v part="$2" -v reading_ms="$budget_reading_ms" -v jobs="$budget_jobs" '
     $1 == part {
       reading = reading_ms / 1000
-      print int(what == "build" ? reading * $2 * 2 / cores : reading * $3 + $4) + 1
+      print int(what == "build" ? reading * $2 * 2 / jobs : reading * $3 + $4) + 1
     }
     ' <<<"$budget_parts"
 }
@@ -76,18 +85,30 @@ budget_run() {
   budget_child=$!
   wait "$budget_child" || status=$?
   budget_child=""
+  ((status == 137 && $(budget_left) <= 0)) && status=124  # it took the second signal
   return "$status"
 }
 
-# What ctest is told, so that it begins nothing after the end and ends what runs then.
-budget_ctest_arguments() {
-  ((budget_s == 0)) || printf -- '--stop-time\n%s\n' "$(date -d "+$(budget_left) seconds" +%T)"
+# Runs a command that is a ctest, which begins nothing after the end and ends what runs then. It
+# takes a time of day, and knows time zones of whole hours only.
+budget_ctest() {
+  if ((budget_s == 0)); then
+    "$@"
+  else
+    TZ=UTC0 "$@" --stop-time "$(TZ=UTC0 date -d "+$(budget_left) seconds" +%T)"
+  fi
 }
 
-# Reads what ctest printed; prints the tests that it ended because the time was over: those
-# that end its list with a time-out.
-budget_cut_short() {
-  ((budget_s > 0 && $(budget_left) <= 1)) || return 0
-  sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: (.*)/\1/p' | tac |
-    sed -nE '/\*\*\*Timeout +[0-9.]+ sec$/!q; s/ *\.*\*\*\*Timeout .*//p'
+# Reads what ctest printed; prints the tests that it ended because the time was over: those with
+# a time-out among the last that it speaks of, as many as ran at once and as many that ended
+# just then. Reads to the end, or the writer before it in a pipe would fail.
+budget_cut_short() {  # TESTS_AT_ONCE
+  local is_over=$((budget_s > 0 && $(budget_left) <= 1))
+  awk -v is_over="$is_over" -v most="$((2 * $1))" '
+    match($0, /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: /) { last[++lines] = substr($0, RLENGTH + 1) }
+    END {
+      for (i = lines > most ? lines - most + 1 : 1; is_over && i <= lines; ++i) {
+        if (sub(/ *\.*\*\*\*Timeout +[0-9.]+ sec$/, "", last[i])) print last[i]
+      }
+    }'
 }

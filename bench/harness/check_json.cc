@@ -4,6 +4,7 @@
 //
 //   penstock-bench ps --quick --json | bench-check-json ps [ps_views_s ...]
 #include <algorithm>
+#include <cctype>
 #include <iostream>
 #include <iterator>
 #include <string>
@@ -91,18 +92,35 @@ std::string WrongReport(const Json& report, const std::string& bench,
   return "";
 }
 
+// "" where none of the fields of the host has `word` in it, in small letters or large ones.
+std::string HostThatNames(const std::string& word, const Json& host) {
+  std::string text = host.dump();
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text.find(word) == std::string::npos ? "" : "the host has " + word + ": " + text;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::cerr << "usage: bench-check-json BENCH [RESULT ...] < report.json\n";
+    std::cerr << "usage: bench-check-json BENCH [RESULT ...] [!WORD] < report.json\n";
     return 2;
   }
   const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
   const Json report = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const std::string wrong = report.is_discarded()
-                                ? "not one JSON object and nothing else"
-                                : WrongReport(report, argv[1], {argv + 2, argv + argc});
+  std::vector<std::string> wanted;
+  std::string unwanted;  // the last one wins
+  for (int i = 2; i < argc; ++i) {
+    if (argv[i][0] == '!') {
+      unwanted = argv[i] + 1;
+    } else {
+      wanted.push_back(argv[i]);
+    }
+  }
+  std::string wrong = report.is_discarded() ? "not one JSON object and nothing else"
+                                            : WrongReport(report, argv[1], wanted);
+  if (wrong.empty() && !unwanted.empty()) wrong = HostThatNames(unwanted, report["host"]);
   if (wrong.empty()) return 0;
   std::cerr << "bench-check-json: " << wrong << "\n" << text << "\n";
   return 1;

@@ -13,6 +13,7 @@ namespace penstock::bench {
 namespace {
 
 constexpr char kTunables[] = "GLIBC_TUNABLES";
+constexpr char kStartedAnew[] = "PENSTOCK_BENCH_STARTED_ANEW";
 
 // In glibc's words (x86; manual, "Hardware Capability Tunables"): what memcpy is chosen by.
 std::string Tunables(const Withheld& withheld) {
@@ -33,6 +34,12 @@ absl::Status Withhold(const std::string& features, char** argv) {
   if (said != nullptr && features == said && before.find(wanted) != std::string::npos) {
     return absl::OkStatus();  // the second start
   }
+  if (std::getenv(kStartedAnew) != nullptr) {
+    return absl::FailedPreconditionError(
+        "this program, started anew with GLIBC_TUNABLES, does not see it: does its file have "
+        "capabilities, or another owner's rights? Copy it and run the copy");
+  }
+  setenv(kStartedAnew, "1", 1);
   setenv(kWithholdVariable, features.c_str(), 1);
   setenv(kTunables, (before.empty() ? wanted : before + ":" + wanted).c_str(), 1);
   execv("/proc/self/exe", argv);

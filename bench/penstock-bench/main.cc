@@ -15,6 +15,7 @@
 #include "bench/penstock-bench/first_touch.h"
 #include "bench/penstock-bench/subcommands.h"
 #include "store/base/copy_plan.h"
+#include "store/base/processor.h"
 
 namespace {
 
@@ -70,6 +71,7 @@ int Run(const Entry& entry, const RunOptions& options) {
   const absl::Status status = entry.run(*crew, options, report);
   if (!status.ok()) return Fail(status);
   report.host.copies =
+      (penstock::CopyPlanInUse() == 0 ? "not measured for this process, by default " : "") +
       penstock::Describe(penstock::Completed(penstock::UnpackCopyPlan(penstock::CopyPlanInUse()),
                                              penstock::ThisProcessor()));
   std::cout << (options.json ? report.ToJson().dump(2) + "\n" : report.ToTable());
@@ -152,6 +154,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  // What the environment withholds from Penstock, the floors do without as well.
+  const char* const withheld = std::getenv(penstock::kWithholdVariable);
+  if (options.withhold.empty() && withheld != nullptr) options.withhold = withheld;
   if (const absl::Status status = penstock::bench::Withhold(options.withhold, argv);
       !status.ok()) {
     std::cerr << "penstock-bench: --withhold: " << std::string(status.message()) << "\n";

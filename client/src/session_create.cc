@@ -39,7 +39,9 @@ absl::Status CheckSize(uint64_t size, uint64_t metadata, uint64_t arena_bytes) {
 // What is copied into a large object is copied by the kernels that the daemon found best. Apart
 // from Create, whose small objects should not feel it.
 [[gnu::noinline, gnu::cold]] void TakeCopyPlan(const IndexHeader& header) {
-  UseCopyPlan(header.copy_plan.load(std::memory_order_relaxed));
+  // Nothing measured here: what another store of this host's has measured is as good.
+  const uint32_t plan = header.copy_plan.load(std::memory_order_relaxed);
+  if (plan != 0) UseCopyPlan(plan);
 }
 
 uint32_t FlagsOf(Priority priority) {

@@ -238,7 +238,7 @@ class Process {
   uint32_t followers_ = 0;  // threads that wait for who leads
   bool stopping_ = false;
   std::string node_lost_;        // why the node is gone
-  // Microseconds: several times what a wake-up costs, or caller and callee stay on the one core
+  // In ns: several times what a wake-up costs, or caller and callee stay on the one core
   // that the kernel put them on, where neither ever finds what it looks for.
   SpinBudget spin_{400'000};
   bool listener_attends_ = false;  // it looks again within a millisecond

@@ -61,8 +61,9 @@ std::span<const KernelSet<double>> KernelSets<double>() {
 
 template <typename T>
 const KernelSet<T>& KernelSetFor(size_t out_bytes) {
-  const CopyKernel& copy = CopyKernelFor(out_bytes);
   const std::span<const KernelSet<T>> sets = KernelSets<T>();
+  if (out_bytes < StreamingBytes()) return sets.front();  // in a cache: as wide as can be
+  const CopyKernel& copy = CopyKernelFor(out_bytes);
   // As wide as can be where the copy is nobody's register's, and of its kind: one place or more.
   for (const KernelSet<T>& set : sets) {
     if ((copy.vector_bytes == 0 || copy.vector_bytes == set.vector_bytes) &&

@@ -56,7 +56,7 @@ void UseCopyPlan(uint32_t word);
 const CopyKernel& CopyKernelFor(uint64_t bytes);
 uint32_t CopyPlanInUse();
 
-// "avx512-places up to 2 MiB, avx2 from there", for people.
+// "up to 2 MiB avx512-places, 2 to 8 MiB avx2, ...", for people.
 std::string Describe(const CopyPlan& plan);
 
 }  // namespace penstock

@@ -59,6 +59,7 @@ TEST(CopyKernels, TheChoiceOutlivesTheDaemon) {
   const TestDaemon daemon;
   daemon.WaitPopulated();
   const uint32_t plan = PlanOf(daemon);
+  ASSERT_NE(plan, 0u);
   ASSERT_EQ(kill(daemon.daemon_pid(), SIGKILL), 0);
   ASSERT_TRUE(Eventually([&] { return daemon.Status().Counter("restarts") == 1; }));
   EXPECT_EQ(PlanOf(daemon), plan);

@@ -300,8 +300,13 @@ Finding ProbeCopies(const Host& host) {
   if (!host.daemon_pid) {
     return Good("copies", kernels + from + "; unmeasured, no daemon runs at " + host.store_dir);
   }
-  return Good("copies", kernels + from +
-                            (host.copy_plan != 0 ? "; measured by the daemon" : "; unmeasured"));
+  const CopyPlan plan = UnpackCopyPlan(host.copy_plan);
+  const auto measured = std::count_if(plan.begin(), plan.end(), [](uint8_t k) { return k != 0; });
+  if (measured == kCopyClasses) return Good("copies", kernels + from + "; measured by the daemon");
+  // In a store that was filled while it began there was no room to measure in.
+  return Good("copies", fmt::format("{}{}; {} of {} sizes measured by the daemon, the rest is the "
+                                    "default: a store that is started anew measures again",
+                                    kernels, from, measured, kCopyClasses));
 }
 
 Finding ProbeNuma(const Host& host) {

@@ -2,6 +2,7 @@
 #include "tools/penstockd/copy_choice.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include "store/base/units.h"
 #include "store/shm/parking.h"
@@ -38,15 +39,28 @@ CopyChoice::Extents CopyChoice::Keep(const Extents& ready) {
 
 void CopyChoice::Begin() {
   if (state_ != State::kWaiting) return;
+  if (kept_.empty()) return GiveUp();  // nothing to copy in
   state_ = State::kRunning;
   CopyTrialOptions options;
   for (const auto& [offset, bytes] : kept_) options.room.push_back({arena_ + offset, bytes});
   options.must_stop = [this] { return stop_.load(std::memory_order_relaxed); };
-  thread_ = std::thread([this, options = std::move(options)] {
-    plan_ = RunCopyTrial(options).plan;
-    is_over_.store(true, std::memory_order_release);
+  try {
+    thread_ = std::thread([this, options = std::move(options)] {
+      plan_ = RunCopyTrial(options).plan;
+      is_over_.store(true, std::memory_order_release);
+      RingDoorbell(notify_fd_);
+    });
+  } catch (const std::system_error&) {
+    // A limit on threads: the default holds.
+    is_over_.store(true, std::memory_order_relaxed);
     RingDoorbell(notify_fd_);
-  });
+  }
+}
+
+uint64_t CopyChoice::kept_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [offset, extent_bytes] : kept_) bytes += extent_bytes;
+  return bytes;
 }
 
 void CopyChoice::GiveUp() {

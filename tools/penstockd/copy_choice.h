@@ -1,9 +1,9 @@
 // CopyChoice: the end of a fresh arena, kept back for a moment to time copies in it.
 //
 // Nothing is populated for it: it takes what the populator made ready, at most an eighth of the
-// arena, before the core hears of it, and hands it on when the trial is over. So no block is
-// taken from anybody; a creator that waits for room meanwhile ends the trial (GiveUp), within a
-// few milliseconds.
+// arena, before the core hears of it, and hands it on when the trial is over. The trial ends
+// (GiveUp), within a few milliseconds, when less is free than is kept back, or when a creator
+// waits for room.
 //
 // Thread safety: one thread. A thread of its own runs the trial.
 #ifndef PENSTOCK_TOOLS_PENSTOCKD_COPY_CHOICE_H_
@@ -40,6 +40,7 @@ class CopyChoice {
   void GiveUp();
   // Whether extents are kept back, or a trial goes on whose outcome was not taken.
   bool is_busy() const { return !kept_.empty() || state_ == State::kRunning; }
+  uint64_t kept_bytes() const;
 
   struct Outcome {
     Extents extents;    // that were kept back

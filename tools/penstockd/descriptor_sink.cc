@@ -10,6 +10,7 @@
 #include <atomic>
 #include <mutex>
 #include <semaphore>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -182,11 +183,15 @@ void DescriptorSink::HelpIfStuck() {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  std::thread([state = state_] {
-    prctl(PR_SET_NAME, "penstock-close");
-    setpriority(PRIO_PROCESS, 0, kNice);  // of this thread alone
-    state->Run();
-  }).detach();
+  try {
+    std::thread([state = state_] {
+      prctl(PR_SET_NAME, "penstock-close");
+      setpriority(PRIO_PROCESS, 0, kNice);  // of this thread alone
+      state->Run();
+    }).detach();
+  } catch (const std::system_error&) {
+    --threads_;  // a limit on threads: tried again at the next call
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 

@@ -154,7 +154,9 @@ void Server::Run() {
     if (const uint64_t wanted = core_->MemoryWanted(); wanted > 0) {
       populator_->FetchAgain(std::max(wanted, kLeastFetchedBytes));
     }
-    if (copy_choice_ && copy_choice_->is_busy() && core_->somebody_waits_for_room()) {
+    if (copy_choice_ && copy_choice_->is_busy() &&
+        (core_->somebody_waits_for_room() ||
+         core_->free_bytes() < copy_choice_->kept_bytes())) {
       copy_choice_->GiveUp();
     }
     const int64_t now_ns = CoarseNowNs();

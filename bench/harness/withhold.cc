@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
@@ -19,7 +20,18 @@ constexpr char kStartedAnew[] = "PENSTOCK_BENCH_STARTED_ANEW";
 std::string Tunables(const Withheld& withheld) {
   std::string features = "-AVX512F,-AVX512VL,-AVX512BW";
   if (withheld.avx2) features += ",-AVX2,-AVX,-AVX_Fast_Unaligned_Load";
-  return "glibc.cpu.hwcaps=" + features;
+  return features;
+}
+
+// Of two values of one tunable glibc takes the last: what the user has set stands before ours.
+std::string Joined(const std::string& before, const std::string& features) {
+  const std::string name = "glibc.cpu.hwcaps=";
+  const size_t at = before.find(name);
+  if (at == std::string::npos) {
+    return (before.empty() ? "" : before + ":") + name + features;
+  }
+  const size_t end = std::min(before.find(':', at), before.size());
+  return before.substr(0, end) + "," + features + before.substr(end);
 }
 
 }  // namespace
@@ -32,7 +44,8 @@ absl::Status Withhold(const std::string& features, char** argv) {
   const std::string wanted = Tunables(withheld);
   const char* const said = std::getenv(kWithholdVariable);
   if (said != nullptr && features == said && before.find(wanted) != std::string::npos) {
-    return absl::OkStatus();  // the second start
+    unsetenv(kStartedAnew);  // the second start; programs that this one starts are another matter
+    return absl::OkStatus();
   }
   if (std::getenv(kStartedAnew) != nullptr) {
     return absl::FailedPreconditionError(
@@ -41,7 +54,7 @@ absl::Status Withhold(const std::string& features, char** argv) {
   }
   setenv(kStartedAnew, "1", 1);
   setenv(kWithholdVariable, features.c_str(), 1);
-  setenv(kTunables, (before.empty() ? wanted : before + ":" + wanted).c_str(), 1);
+  setenv(kTunables, Joined(before, wanted).c_str(), 1);
   execv("/proc/self/exe", argv);
   return ErrnoStatus(errno, "starting this program anew");
 }

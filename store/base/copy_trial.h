@@ -36,6 +36,8 @@ struct CopyTrialOptions {
   std::function<int64_t()> now_ns = ThreadCpuNs;
 };
 inline constexpr uint64_t kLeastTrialBytes = uint64_t{4} << 20;
+// Of which an eighth is as much.
+inline constexpr uint64_t kLeastMeasuredArenaBytes = 8 * kLeastTrialBytes;
 
 struct CopyTrialResult {
   // 0 for a class that there was no room or no time for.

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "store/base/copy_trial.h"
 #include "store/base/streaming_copy.h"
 #include "store/base/units.h"
 #include "store/shm/host_memory.h"
@@ -298,15 +299,32 @@ Finding ProbeCopies(const Host& host) {
   const std::string from = fmt::format(
       "; memcpy below {}", FormatBytes(StreamingBytesFor(host.processor.l2_bytes)));
   if (!host.daemon_pid) {
-    return Good("copies", kernels + from + "; unmeasured, no daemon runs at " + host.store_dir);
+    return Good("copies", fmt::format("{}{}; unmeasured, {} at {}", kernels, from,
+                                      host.why_no_daemon, host.store_dir));
   }
   const CopyPlan plan = UnpackCopyPlan(host.copy_plan);
-  const auto measured = std::count_if(plan.begin(), plan.end(), [](uint8_t k) { return k != 0; });
-  if (measured == kCopyClasses) return Good("copies", kernels + from + "; measured by the daemon");
-  // In a store that was filled while it began there was no room to measure in.
-  return Good("copies", fmt::format("{}{}; {} of {} sizes measured by the daemon, the rest is the "
-                                    "default: a store that is started anew measures again",
-                                    kernels, from, measured, kCopyClasses));
+  const auto measured = std::count_if(plan.begin(), plan.end(), [](uint8_t kernel) {
+    return kernel != 0;
+  });
+  const auto usable = std::count_if(plan.begin(), plan.end(), [&host](uint8_t kernel) {
+    const CopyKernel* const known = kernel == 0 ? nullptr : FindCopyKernel(kernel);
+    return known != nullptr && CanRun(*known, host.processor);
+  });
+  std::string how = "measured by the daemon";
+  if (measured == 0 && !host.population_done) {
+    how = "not measured yet: the arena is being made";
+  } else if (measured == 0 && host.arena_bytes < kLeastMeasuredArenaBytes) {
+    how = fmt::format("the default: an arena below {} is too small to measure in",
+                      FormatBytes(kLeastMeasuredArenaBytes));
+  } else if (measured < kCopyClasses) {
+    // There was no room to measure in: it was filled while it began.
+    how = fmt::format("{} of {} sizes measured by the daemon, the rest is the default: a store "
+                      "that is started anew measures again", measured, kCopyClasses);
+  } else if (usable < measured) {
+    how = fmt::format("{} of {} sizes measured by the daemon, the rest needs what this process "
+                      "does without", usable, kCopyClasses);
+  }
+  return Good("copies", kernels + from + "; " + how);
 }
 
 Finding ProbeNuma(const Host& host) {
@@ -325,7 +343,7 @@ Finding ProbeNuma(const Host& host) {
 }
 
 Finding ProbeOomScore(const Host& host) {
-  if (!host.daemon_pid) return Good("OOM score", "no daemon runs at " + host.store_dir);
+  if (!host.daemon_pid) return Good("OOM score", host.why_no_daemon + " at " + host.store_dir);
   const auto line =
       ReadLine(fmt::format("{}/proc/{}/oom_score_adj", host.root, *host.daemon_pid));
   if (!line) return Good("OOM score", "unknown");

@@ -34,6 +34,9 @@ struct Host {
   HostTrials trials;
   std::string store_dir;
   std::optional<int32_t> daemon_pid;  // of the daemon running at store_dir
+  uint64_t arena_bytes = 0;           // its
+  bool population_done = true;        // its
+  std::string why_no_daemon = "no daemon runs";  // at store_dir
   Processor processor;
   uint32_t copy_plan = 0;  // what that daemon measured
 };

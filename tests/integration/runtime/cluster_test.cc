@@ -68,7 +68,7 @@ TEST(Cluster, ADriverKilledOutrightLeavesNoProcessAndNoFile) {
     ASSERT_EQ(fscanf(said, "%d %255s", &worker, dir), 2);
     kill(driver, SIGKILL);
     waitpid(driver, nullptr, 0);
-    EXPECT_TRUE(Eventually([&] { return !Lives(worker) && !IsThere(dir); }, absl::Seconds(2)));
+    EXPECT_TRUE(Eventually([&] { return !Lives(worker) && !IsThere(dir); }));
     fclose(said);
   }
 }

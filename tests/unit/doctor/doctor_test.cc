@@ -273,5 +273,34 @@ TEST(ThisHost, IsTriedInAFewMilliseconds) {
   EXPECT_GT(trials.files_hard, 0u);
 }
 
+// Each word about the copies is true, and its advice helps.
+TEST_F(MadeUpHost, CopiesSayWhatWasMeasuredAndWhyTheRestWasNot) {
+  const auto copies = [this] {
+    for (const Finding& finding : Examine(host)) {
+      if (finding.what == "copies") return finding.found;
+    }
+    return std::string();
+  };
+  const auto says = [&](const std::string& part) {
+    return copies().find(part) != std::string::npos ? ::testing::AssertionSuccess()
+                                                    : ::testing::AssertionFailure() << copies();
+  };
+  host.processor.vendor = "AuthenticAMD";
+  host.processor.avx2 = true;
+  EXPECT_TRUE(says("unmeasured, no daemon runs at /run/penstock"));
+  host.daemon_pid = 4711;
+  host.arena_bytes = 64 * kMiB;
+  host.population_done = false;
+  EXPECT_TRUE(says("not measured yet"));
+  host.population_done = true;
+  EXPECT_TRUE(says("0 of 4 sizes measured by the daemon"));
+  host.arena_bytes = 16 * kMiB;
+  EXPECT_TRUE(says("an arena below 32.00 MiB is too small"));
+  host.copy_plan = PackCopyPlan({kCopyAvx2, kCopyAvx2, kCopySse2, kCopyAvx512Places});
+  EXPECT_TRUE(says("3 of 4 sizes measured by the daemon, the rest needs"));
+  host.copy_plan = PackCopyPlan({kCopyAvx2, kCopyAvx2, kCopySse2, kCopySse2});
+  EXPECT_TRUE(says("; measured by the daemon"));
+}
+
 }  // namespace
 }  // namespace penstock

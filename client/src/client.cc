@@ -27,13 +27,7 @@ absl::StatusOr<std::vector<Builder>> Client::CreateMany(std::span<const uint64_t
         "CreateMany makes several objects, which cannot share options.id: leave it empty");
   }
   PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
-  std::vector<Builder> builders;
-  builders.reserve(sizes.size());
-  for (const uint64_t size : sizes) {
-    PENSTOCK_ASSIGN_OR_RETURN(Builder builder, session->Create(size, options));
-    builders.push_back(std::move(builder));
-  }
-  return builders;
+  return session->CreateMany(sizes, options);
 }
 
 absl::StatusOr<std::vector<ObjectId>> Client::SealMany(std::span<Builder> builders) {

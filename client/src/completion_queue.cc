@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 #include <vector>
 
 #include "client/src/clock.h"
@@ -29,8 +30,42 @@ CompletionQueue::CompletionQueue(const SessionSegments& segments, int own_doorbe
       submissions_(submissions), leases_(leases), dead_(dead),
       consumer_(segments.MakeCompletionConsumer()), taken_(0), spin_(kMostSpin_ns) {}
 
+PendingCall::~PendingCall() {
+  if (queue != nullptr) queue->PutAway(*this);
+}
+
+void CompletionQueue::PutAway(PendingCall& call) {
+  bool is_unanswered;
+  {
+    const std::lock_guard lock(mutex_);  // a leader may be about to say that it is ready
+    is_unanswered = call.remaining > 0;
+  }
+  if (is_unanswered) Cancel(call, false);
+  for (const Completion& answer : call.results) PutAway(answer);
+}
+
+// Answered after its asker had given up.
+void CompletionQueue::PutAway(const Completion& answer) {
+  Submission record{};
+  if (answer.op == CompletionOp::kObject) {  // drop the daemon's hold
+    record.op = SubmissionOp::kConfirm;
+    record.slot = answer.object.slot;
+    record.generation = answer.object.generation;
+    record.flags_or_count = answer.count;
+  } else if (answer.op == CompletionOp::kGrant && answer.count > 0) {
+    record.op = SubmissionOp::kReturnLease;
+    record.slot = answer.grant.leases[0].slot();
+    record.generation = answer.grant.leases[0].generation;
+    leases_->CountTaken();
+  } else {
+    return;
+  }
+  submissions_->Push(record);
+}
+
 void CompletionQueue::Register(PendingCall& call) {
   const std::lock_guard lock(mutex_);
+  call.queue = this;
   for (size_t i = 0; i < call.records.size(); ++i) {
     // Never 0, and never one that is still unanswered after 2^32 others.
     while (next_request_ == 0 || targets_.contains(next_request_)) ++next_request_;
@@ -75,23 +110,72 @@ void CompletionQueue::AskAgain() {
   for (const Submission& record : records) submissions_->Push(record);
 }
 
+class CompletionQueue::Lead {
+ public:
+  Lead(CompletionQueue* queue, std::unique_lock<std::mutex>* lock) : queue_(queue), lock_(lock) {
+    queue_->leading_ = true;
+    lock_->unlock();
+  }
+  ~Lead() {
+    if (!lock_->owns_lock()) lock_->lock();  // cancelled while it looked
+    queue_->leading_ = false;
+  }
+  Lead(const Lead&) = delete;
+  Lead& operator=(const Lead&) = delete;
+
+ private:
+  CompletionQueue* const queue_;
+  std::unique_lock<std::mutex>* const lock_;
+};
+
+class CompletionQueue::Place {
+ public:
+  Place(CompletionQueue* queue, std::condition_variable* own)
+      : queue_(queue), place_(queue->followers_.insert(queue->followers_.end(), own)) {}
+  ~Place() { queue_->followers_.erase(place_); }  // with the lock held, as a wait ends
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+
+ private:
+  CompletionQueue* const queue_;
+  const std::list<std::condition_variable*>::iterator place_;
+};
+
+// Whoever leaves while nobody leads makes a follower look. Made and gone with the lock held.
+class CompletionQueue::Exit {
+ public:
+  explicit Exit(CompletionQueue* queue) : queue_(queue) {}
+  ~Exit() {
+    if (!queue_->leading_ && !queue_->followers_.empty()) {
+      queue_->followers_.front()->notify_one();
+    }
+  }
+  Exit(const Exit&) = delete;
+  Exit& operator=(const Exit&) = delete;
+
+ private:
+  CompletionQueue* const queue_;
+};
+
 template <typename Done>
 bool CompletionQueue::WaitUntil(std::condition_variable& own, int64_t deadline_ns,
                                 Done&& done) {
   std::unique_lock lock(mutex_);
+  const Exit exit(this);
   while (!done()) {
     if (Dead()) return false;
     if (!leading_) {
-      leading_ = true;
-      lock.unlock();
-      const bool in_time = Look(deadline_ns);
-      lock.lock();
-      Drain();
-      leading_ = false;
+      bool in_time;
+      {
+        const Lead lead(this, &lock);
+        in_time = Look(deadline_ns);
+        lock.lock();
+        Drain();
+      }
       if (!in_time && !done()) break;
       continue;
     }
-    const auto place = followers_.insert(followers_.end(), &own);
+    const Place place(this, &own);
     bool in_time = true;
     if (deadline_ns == kNever) {
       own.wait(lock);
@@ -100,11 +184,8 @@ bool CompletionQueue::WaitUntil(std::condition_variable& own, int64_t deadline_n
       const Clock::time_point until{std::chrono::nanoseconds(deadline_ns)};
       in_time = own.wait_until(lock, until) != std::cv_status::timeout;
     }
-    followers_.erase(place);
     if (!in_time && !done()) break;
   }
-  // Whoever leaves while nobody leads makes a follower look.
-  if (!leading_ && !followers_.empty()) followers_.front()->notify_one();
   return done();
 }
 
@@ -156,20 +237,16 @@ void CompletionQueue::Dispatch(const Completion& completion) {
     TakeEvent(completion);
     return;
   }
+  if (completion.op == CompletionOp::kSealRefused) {
+    if (refused_seals_.count++ == 0) refused_seals_.first = completion.object.id;
+    return;
+  }
   const auto found = completion.request == 0 ? targets_.end()
                                              : targets_.find(completion.request);
   const bool awaited = found != targets_.end();
   if (completion.op == CompletionOp::kGrant) {
-    if (completion.for_reserved_id != 0 && !awaited) {
-      // Good only for an id whose creator has given up.
-      Submission give_back{};
-      give_back.op = SubmissionOp::kReturnLease;
-      give_back.slot = completion.grant.leases[0].slot();
-      give_back.generation = completion.grant.leases[0].generation;
-      leases_->CountTaken();
-      submissions_->Push(give_back);
-      return;
-    }
+    // Good only for an id whose creator has given up.
+    if (completion.for_reserved_id != 0 && !awaited) return PutAway(completion);
     TakeGrant(completion, awaited ? 1 : 0);
   }
   if (awaited) {
@@ -178,12 +255,7 @@ void CompletionQueue::Dispatch(const Completion& completion) {
     target.call->results[target.index] = completion;
     if (--target.call->remaining == 0) target.call->ready.notify_one();
   } else if (completion.op == CompletionOp::kObject) {
-    // Answered after its asker had given up: drop the daemon's hold.
-    Submission confirm{};
-    confirm.op = SubmissionOp::kConfirm;
-    confirm.slot = completion.object.slot;
-    confirm.generation = completion.object.generation;
-    submissions_->Push(confirm);
+    PutAway(completion);
   }
 }
 
@@ -242,6 +314,11 @@ void CompletionQueue::LoseEvents() {
   lost_uncounted_ = true;
   RingDoorbell(own_doorbell_);
   for (std::condition_variable* follower : followers_) follower->notify_one();
+}
+
+CompletionQueue::RefusedSeals CompletionQueue::TakeRefusedSeals() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(refused_seals_, {});
 }
 
 void CompletionQueue::WakeAll() {

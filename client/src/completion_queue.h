@@ -12,6 +12,7 @@
 #include <deque>
 #include <list>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include <penstock/subscription.h>
@@ -25,12 +26,22 @@
 
 namespace penstock::internal {
 
+class CompletionQueue;
+
 // Some requests whose answers one thread waits for. Their records are kept until then, to
-// ask the next daemon when one dies.
+// ask the next daemon when one dies. Its end cancels what is unanswered, also when the thread is
+// cancelled in the middle of its wait.
 class PendingCall {
  public:
   explicit PendingCall(std::vector<Submission> asked)
       : records(std::move(asked)), results(records.size()), remaining(records.size()) {}
+  ~PendingCall();
+  PendingCall(const PendingCall&) = delete;
+  PendingCall& operator=(const PendingCall&) = delete;
+
+  // Whoever takes an object or a lease answers for it from then on; what is not taken goes back
+  // with the call.
+  Completion TakeResult(size_t i) { return std::exchange(results[i], Completion{}); }
 
   std::vector<Submission> records;  // `request` is filled by Register
   std::vector<Completion> results;  // kNone where none came
@@ -38,6 +49,7 @@ class PendingCall {
   bool wants_last_word = false;     // cancelled, and waits for what the daemon says to that
   bool asked_again = false;
   std::condition_variable ready;
+  CompletionQueue* queue = nullptr;  // that it is registered with
 };
 
 // Thread safety: every call from any thread.
@@ -69,6 +81,14 @@ class CompletionQueue {
   // Events happened that nobody counted.
   void LoseEvents();
 
+  // Seals that the daemon did not publish, because an object of their id existed already: how
+  // many since this was asked last, and the first.
+  struct RefusedSeals {
+    uint64_t count = 0;
+    ObjectId first;
+  };
+  RefusedSeals TakeRefusedSeals();
+
   // The session died: everybody wakes.
   void WakeAll();
 
@@ -77,6 +97,16 @@ class CompletionQueue {
     PendingCall* call;
     size_t index;
   };
+
+  friend class PendingCall;
+  // Of a call that ends: cancels what is unanswered, and gives back what was not taken.
+  void PutAway(PendingCall& call);
+  void PutAway(const Completion& answer);
+
+  // Of a thread that waits, whatever ends that: its lead, its place, and who looks from then on.
+  class Lead;
+  class Place;
+  class Exit;
 
   bool Dead() const { return dead_->load(std::memory_order_acquire); }
   // Leads or follows until `done` (under mutex_), the deadline or death.
@@ -106,6 +136,7 @@ class CompletionQueue {
   std::deque<Event> events_;
   uint64_t events_lost_ = 0;
   bool lost_uncounted_ = false;
+  RefusedSeals refused_seals_;
 
   // The leader's, or under mutex_ while nobody leads.
   CompletionConsumer consumer_;

@@ -111,7 +111,7 @@ inline void Session::ReleaseView(const Slot* object) {
   // Made by ViewOfOwn, and seen as const by the view only.
   std::unique_ptr<OwnSlot> own(const_cast<OwnSlot*>(static_cast<const OwnSlot*>(object)));
   if (session->IsOfThisProcess()) session->ReleasePin(own->number);
-  spare_own_slot = std::move(own);
+  KeepSpareOwnSlot(std::move(own));
 }
 
 }  // namespace internal

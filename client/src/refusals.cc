@@ -27,7 +27,8 @@ std::string WhoHolds(const Completion& answer) {
   }
   if (const auto trouble = static_cast<SpillTrouble>(answer.count);
       trouble != SpillTrouble::kNone) {
-    text += fmt::format("; and nothing can be spilled: {}", NameOf(trouble));
+    text += fmt::format("; and nothing can be spilled: {} (penstock status names the directory)",
+                        NameOf(trouble));
   }
   return text;
 }
@@ -63,11 +64,12 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
       return absl::ResourceExhaustedError(fmt::format(
           "the store has no slot left: {}. Delete objects, or start the daemon with more "
           "--objects", WhoHolds(answer)));
-    case AnswerCode::kTooLarge:
+    case AnswerCode::kTooLarge: {
+      const auto [asked, most] = FormatBytesApart(bytes, answer.detail[0]);
       return absl::InvalidArgumentError(fmt::format(
           "an object of {} is larger than the store, which takes {}: start the daemon with "
-          "more --memory, or make several objects", FormatBytes(bytes),
-          FormatBytes(answer.detail[0])));
+          "more --memory, or make several objects", asked, most));
+    }
     case AnswerCode::kCancelled:
       return DeadlineStatus(id);
     case AnswerCode::kTooManyRequests:
@@ -108,6 +110,15 @@ absl::Status AlreadyExistsStatus(const ObjectId& id) {
   return absl::AlreadyExistsError(fmt::format(
       "object {} exists already, or somebody is creating it: get it, or choose another id",
       id.ToHex()));
+}
+
+absl::Status RefusedSealsStatus(uint64_t count, const ObjectId& first) {
+  return absl::AlreadyExistsError(fmt::format(
+      "{} of the objects sealed since the last Sync {} not published, {}{}: an object of that id "
+      "existed already, and stays. An id may be given to one Create only: get the object that is "
+      "there, or choose another id",
+      count, count == 1 ? "was" : "were", count == 1 ? "" : "the first of them ",
+      first.ToHex()));
 }
 
 absl::Status NilIdStatus() {

@@ -13,6 +13,8 @@ namespace penstock::internal {
 absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64_t bytes);
 
 absl::Status AlreadyExistsStatus(const ObjectId& id);
+// `count` seals were not published, that of `first` and others later.
+absl::Status RefusedSealsStatus(uint64_t count, const ObjectId& first);
 absl::Status NilIdStatus();
 // A write in a session that may only read; `asked`: by its client's own wish.
 absl::Status ReadOnlyStatus(bool asked);

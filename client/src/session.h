@@ -63,7 +63,13 @@ class Session : public SessionHead {
   const Slot& slot(uint32_t index) const { return index_.slot(index); }
 
   // Writes (session_create.cc).
-  absl::StatusOr<Builder> Create(uint64_t size, const CreateOptions& options);
+  // `why`: the daemon's word, where it is its refusal.
+  absl::StatusOr<Builder> Create(uint64_t size, const CreateOptions& options,
+                                 AnswerCode* why = nullptr);
+  // All or none, within one deadline. Whoever has some and waits for the rest keeps them from
+  // others who do the same, so it holds nothing while it waits, but for a moment.
+  absl::StatusOr<std::vector<Builder>> CreateMany(std::span<const uint64_t> sizes,
+                                                  const CreateOptions& options);
   std::span<std::byte> BuilderBytes(const Builder& builder, uint64_t offset, uint64_t bytes) {
     return {arena_writable_.data() + builder.lease_.offset + offset, bytes};
   }
@@ -73,6 +79,8 @@ class Session : public SessionHead {
   void ReturnLease(const Builder& builder);
   absl::Status Delete(const ObjectId& id);
   absl::Status Sync();
+  // The same, without what it says of refused seals.
+  absl::Status AwaitHandled();
   ObjectId NextIds(uint32_t count) { return MakeId(leases_->NextSequences(count)); }
 
   absl::Status Subscribe(uint32_t flags);
@@ -97,22 +105,32 @@ class Session : public SessionHead {
   };
   ObjectView ViewOfOwn(uint32_t slot, const ObjectFacts& facts);
   static void ReleaseOwnSlot(Session* session, const Slot* object);
-  // Of the view that this thread released last: allocating would double a seal's cost.
-  static thread_local std::unique_ptr<OwnSlot> spare_own_slot;
+  // The one of the view that this thread released last: allocating would double a seal's cost.
+  static std::unique_ptr<OwnSlot> TakeSpareOwnSlot();
+  static void KeepSpareOwnSlot(std::unique_ptr<OwnSlot> own);
 
   bool Holds(const Slot& object, const ObjectId& id) const;
   static Pinned PinAtLength(Session* session, const ObjectId& id);
   static Pinned RefusePin(Session* session, uint32_t slot);
   static void TellOfRelease(Session* session, uint32_t slot, uint64_t word);
   bool GetUnpublished(const ObjectId& id, ObjectView& view);
+  enum class AskingFor { kPresent, kFuture };
+  std::vector<size_t> AskFor(std::span<const ObjectId> ids, const std::vector<size_t>& which,
+                             AskingFor asking, absl::Duration deadline, int64_t until_ns,
+                             std::vector<absl::StatusOr<ObjectView>>& outcomes);
+  bool PushInPieces(std::span<const Submission> records);
   absl::StatusOr<ObjectView> TakeHeld(const Completion& answer, const ObjectId& id,
                                       absl::Duration deadline, int64_t until_ns);
   ObjectId MakeId(uint64_t sequence) const { return {incarnation_, number_, sequence}; }
   // `asked_again`: a daemon died meanwhile, and the next one was asked too.
   absl::StatusOr<Completion> Ask(const Submission& record, int64_t deadline_ns,
                                  bool* asked_again = nullptr);
+  absl::Status CheckTogether(std::span<const uint64_t> sizes, uint64_t metadata) const;
+  // Up to the first that is refused. The first may wait until the deadline, the others briefly.
+  absl::Status CreateSome(std::span<const uint64_t> sizes, const CreateOptions& options,
+                          int64_t until_ns, std::vector<Builder>& builders, AnswerCode* why);
   absl::StatusOr<HeldLease> WaitForLease(uint64_t block_bytes, const CreateOptions& options,
-                                         const ObjectId* reserve);
+                                         const ObjectId* reserve, AnswerCode* why);
   // The block that the next create of this size fills is on its way into the cache while
   // this one is being filled.
   void PrefetchBlock(uint64_t offset, uint64_t block_bytes) const {

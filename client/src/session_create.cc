@@ -1,4 +1,7 @@
 // Session: making, sealing and deleting objects.
+#include <time.h>
+
+#include <algorithm>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -20,6 +23,10 @@ namespace {
 constexpr uint64_t kMostMetadataBytes = 1 * kMiB;
 // How long a creator whose deadline has passed waits to be told who holds the memory.
 constexpr int64_t kLastWordPatience_ns = 500'000'000;
+// CreateMany, when it has some and not all: how long it keeps them, and leaves the room to others.
+constexpr int64_t kMostHeld_ns = 5'000'000;
+constexpr int64_t kFirstPause_ns = 1'000'000;
+constexpr int64_t kMostPause_ns = 100'000'000;
 
 absl::Status CheckSize(uint64_t size, uint64_t metadata, uint64_t arena_bytes) {
   if (metadata > kMostMetadataBytes) {
@@ -28,10 +35,10 @@ absl::Status CheckSize(uint64_t size, uint64_t metadata, uint64_t arena_bytes) {
                     "payload", FormatBytes(metadata), FormatBytes(kMostMetadataBytes)));
   }
   if (size > arena_bytes) {
+    const auto [asked, most] = FormatBytesApart(size, arena_bytes);
     return absl::InvalidArgumentError(
         fmt::format("an object of {} is larger than the store, which takes {}: start the "
-                    "daemon with more --memory, or make several objects", FormatBytes(size),
-                    FormatBytes(arena_bytes)));
+                    "daemon with more --memory, or make several objects", asked, most));
   }
   return absl::OkStatus();
 }
@@ -55,7 +62,8 @@ uint32_t FlagsOf(Priority priority) {
 
 }  // namespace
 
-absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& options) {
+absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& options,
+                                        AnswerCode* why) {
   if (read_only_) [[unlikely]] return ReadOnlyStatus(asked_for_read_only_);
   PENSTOCK_RETURN_IF_ERROR(CheckSize(size, options.metadata.size(), arena_bytes_));
   const uint64_t block_bytes = BlockBytes(MetadataOffset(size) + options.metadata.size());
@@ -91,12 +99,12 @@ absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& opti
         PrefetchBlock(*taken.next_offset, block_bytes);
       }
     } else {
-      PENSTOCK_ASSIGN_OR_RETURN(lease, WaitForLease(block_bytes, options, nullptr));
+      PENSTOCK_ASSIGN_OR_RETURN(lease, WaitForLease(block_bytes, options, nullptr, why));
     }
   } else {
     id = *options.id;
     if (id.IsNil()) return NilIdStatus();
-    PENSTOCK_ASSIGN_OR_RETURN(lease, WaitForLease(block_bytes, options, &id));
+    PENSTOCK_ASSIGN_OR_RETURN(lease, WaitForLease(block_bytes, options, &id, why));
   }
   PENSTOCK_CRASH_POINT(kClientLeased);
   Builder builder;
@@ -115,10 +123,66 @@ absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& opti
   return builder;
 }
 
+absl::Status Session::CheckTogether(std::span<const uint64_t> sizes, uint64_t metadata) const {
+  if (sizes.size() > index_.capacity()) {
+    return absl::InvalidArgumentError(fmt::format(
+        "{} objects at once are more than the store takes, which has {} slots: start the daemon "
+        "with more --objects, or make them in parts", sizes.size(), index_.capacity()));
+  }
+  uint64_t block_bytes = 0;
+  for (const uint64_t size : sizes) {
+    PENSTOCK_RETURN_IF_ERROR(CheckSize(size, metadata, arena_bytes_));
+    block_bytes += BlockBytes(MetadataOffset(size) + metadata);
+    if (block_bytes <= arena_bytes_) continue;
+    return absl::InvalidArgumentError(fmt::format(
+        "{} objects at once take more than the store, which has {}: start the daemon with more "
+        "--memory, or make them in parts", sizes.size(), FormatBytes(arena_bytes_)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Session::CreateSome(std::span<const uint64_t> sizes, const CreateOptions& options,
+                                 int64_t until_ns, std::vector<Builder>& builders,
+                                 AnswerCode* why) {
+  CreateOptions each = options;
+  for (const uint64_t size : sizes) {
+    if (until_ns != kNever || !builders.empty()) {
+      int64_t left_ns = until_ns == kNever ? until_ns : std::max<int64_t>(0, until_ns - NowNs());
+      if (!builders.empty()) left_ns = std::min(left_ns, kMostHeld_ns);
+      each.deadline = absl::Nanoseconds(left_ns);
+    }
+    PENSTOCK_ASSIGN_OR_RETURN(Builder builder, Create(size, each, why));
+    builders.push_back(std::move(builder));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Builder>> Session::CreateMany(std::span<const uint64_t> sizes,
+                                                         const CreateOptions& options) {
+  PENSTOCK_RETURN_IF_ERROR(CheckTogether(sizes, options.metadata.size()));
+  const int64_t until_ns = DeadlineNs(options.deadline);
+  std::vector<Builder> builders;
+  builders.reserve(sizes.size());
+  for (int64_t pause_ns = kFirstPause_ns;; pause_ns = std::min(2 * pause_ns, kMostPause_ns)) {
+    AnswerCode why = AnswerCode::kOk;
+    const absl::Status refusal = CreateSome(sizes, options, until_ns, builders, &why);
+    if (refusal.ok()) return builders;
+    builders.clear();
+    // Not in step with another one that does the same.
+    const int64_t jitter_ns = static_cast<int64_t>((number_ * 7919 + NowNs() / 1000) % 1000);
+    const int64_t wait_ns = pause_ns + pause_ns * jitter_ns / 1000;
+    const bool may_come = why == AnswerCode::kFull || why == AnswerCode::kNoSlots ||
+                          absl::IsDeadlineExceeded(refusal);
+    if (!may_come || !Usable() || NowNs() + wait_ns >= until_ns) return refusal;
+    const timespec pause{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
+    nanosleep(&pause, nullptr);
+  }
+}
+
 // A round trip, and the daemon's patience when the store is full.
 absl::StatusOr<HeldLease> Session::WaitForLease(uint64_t block_bytes,
                                                 const CreateOptions& options,
-                                                const ObjectId* reserve) {
+                                                const ObjectId* reserve, AnswerCode* why) {
   Submission record{};
   record.op = reserve != nullptr ? SubmissionOp::kReserve : SubmissionOp::kLease;
   record.size = block_bytes;
@@ -137,7 +201,7 @@ absl::StatusOr<HeldLease> Session::WaitForLease(uint64_t block_bytes,
     answered = completions_->Wait(call, NowNs() + kLastWordPatience_ns);
     if (!answered) completions_->Cancel(call, false);
   }
-  const Completion& answer = call.results[0];
+  const Completion answer = call.TakeResult(0);
   if (answer.op == CompletionOp::kGrant && answer.count > 0) {
     const GrantedLease& granted = answer.grant.leases[0];
     if (granted.slot() < index_.capacity() && granted.offset() <= arena_bytes_ &&
@@ -155,6 +219,7 @@ absl::StatusOr<HeldLease> Session::WaitForLease(uint64_t block_bytes,
     return absl::DeadlineExceededError(
         "the daemon did not answer in time: is it stopped, or the host overloaded?");
   }
+  if (why != nullptr) *why = answer.code;
   return StatusOfAnswer(answer, reserve != nullptr ? *reserve : ObjectId{}, block_bytes);
 }
 
@@ -250,6 +315,10 @@ absl::Status Session::Delete(const ObjectId& id) {
   PENSTOCK_ASSIGN_OR_RETURN(const Completion answer, Ask(record, kNever, &asked_again));
   // The daemon that died may have done it.
   if (asked_again && answer.code == AnswerCode::kNotFound) return absl::OkStatus();
+  if (answer.code == AnswerCode::kNotFound) {
+    return absl::NotFoundError(
+        fmt::format("object {} is not here, so nothing was deleted", id.ToHex()));
+  }
   return StatusOfAnswer(answer, id, 0);
 }
 

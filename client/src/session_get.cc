@@ -1,4 +1,7 @@
 // Session: reading what is not at hand: unpublished objects, waiting, questions.
+#include <algorithm>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "client/src/clock.h"
@@ -14,6 +17,8 @@ namespace {
 
 // How long a call that should not wait gives a daemon that is slow to run.
 constexpr int64_t kAnswerPatience_ns = 1'000'000'000;
+// Of one call's ids, by the daemon.
+constexpr size_t kMostAskedAtOnce = 16384;
 
 }  // namespace
 
@@ -46,10 +51,35 @@ bool Session::GetUnpublished(const ObjectId& id, ObjectView& view) {
   return true;
 }
 
-thread_local std::unique_ptr<Session::OwnSlot> Session::spare_own_slot;
+// A view may be released by the destructor of another thread_local object, which runs after
+// this one's: what it looks at then has no destructor itself.
+namespace {
+
+thread_local void* t_spare = nullptr;
+thread_local bool t_thread_ends = false;
+
+template <typename T>
+struct FreeAtThreadsEnd {
+  ~FreeAtThreadsEnd() {
+    t_thread_ends = true;
+    delete static_cast<T*>(std::exchange(t_spare, nullptr));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Session::OwnSlot> Session::TakeSpareOwnSlot() {
+  return std::unique_ptr<OwnSlot>(static_cast<OwnSlot*>(std::exchange(t_spare, nullptr)));
+}
+
+void Session::KeepSpareOwnSlot(std::unique_ptr<OwnSlot> own) {
+  if (t_thread_ends || t_spare != nullptr) return;
+  static thread_local const FreeAtThreadsEnd<OwnSlot> at_end;
+  t_spare = own.release();
+}
 
 ObjectView Session::ViewOfOwn(uint32_t slot, const ObjectFacts& facts) {
-  std::unique_ptr<OwnSlot> own = std::move(spare_own_slot);
+  std::unique_ptr<OwnSlot> own = TakeSpareOwnSlot();
   if (own == nullptr) own = std::make_unique<OwnSlot>();
   own->id = facts.id;
   own->offset = facts.offset;
@@ -93,6 +123,7 @@ absl::StatusOr<ObjectView> Session::TakeHeld(const Completion& answer, const Obj
   confirm.op = SubmissionOp::kConfirm;
   confirm.slot = slot;
   confirm.generation = answer.object.generation;
+  confirm.flags_or_count = answer.count;
   // Quiet: a hold a little longer costs nothing, unless somebody waits for this slot.
   if (!submissions_->Push(confirm, Bell::kQuiet)) {
     Release(slot);
@@ -100,6 +131,10 @@ absl::StatusOr<ObjectView> Session::TakeHeld(const Completion& answer, const Obj
   }
   // SYNC S3: the publication was a full fence; read the slot after it.
   const uint64_t word = index_.slot(slot).state.load(std::memory_order_seq_cst);
+  if (GenerationOf(word) != answer.object.generation) {
+    Release(slot);
+    return absl::InternalError("the daemon let an object go that it held for this client");
+  }
   if (!IsPlainlySealed(word)) submissions_->RingIfParked();
   // The fields of a pinned, published slot stand still.
   return ObjectView(ObjectView::Key(), {this, &index_.slot(slot)});
@@ -172,32 +207,72 @@ std::vector<absl::StatusOr<ObjectView>> Session::GetMany(std::span<const ObjectI
   }
   if (missing.empty()) return outcomes;
 
-  std::vector<Submission> records(missing.size());
-  for (size_t i = 0; i < missing.size(); ++i) {
-    records[i].op = SubmissionOp::kGet;
-    records[i].id = ids[missing[i]];
-    records[i].flags_or_count = no_wait ? kGetNoWait : 0u;
+  const int64_t until = no_wait ? kNever : DeadlineNs(deadline);
+  if (!no_wait && missing.size() > kMostAskedAtOnce) {
+    // First what is here, on disk or refused for good: no part waits for a seal meanwhile.
+    missing = AskFor(ids, missing, AskingFor::kPresent, deadline, until, outcomes);
   }
-  PendingCall call(std::move(records));
-  completions_->Register(call);
-  const int64_t until =
-      no_wait ? NowNs() + kAnswerPatience_ns : DeadlineNs(deadline);
-  const bool pushed = submissions_->PushMany(call.records, {}, Bell::kRing);
-  if (!pushed || !completions_->Wait(call, until)) completions_->Cancel(call, false);
-  for (size_t i = 0; i < missing.size(); ++i) {
-    const ObjectId& id = ids[missing[i]];
-    const Completion& answer = call.results[i];
-    if (answer.op == CompletionOp::kObject) {
-      outcomes[missing[i]] = TakeHeld(answer, id, deadline, until);
-    } else if (answer.op != CompletionOp::kNone) {
-      outcomes[missing[i]] = StatusOfAnswer(answer, id, 0);
-    } else if (!Usable()) {
-      outcomes[missing[i]] = WhyUnusable();
-    } else {
-      outcomes[missing[i]] = DeadlineStatus(id);
+  AskFor(ids, missing, no_wait ? AskingFor::kPresent : AskingFor::kFuture, deadline, until,
+         outcomes);
+  return outcomes;
+}
+
+// In parts, so that the daemon never has more of this call than it takes from a session at once.
+// Returns those that were not here and may come.
+std::vector<size_t> Session::AskFor(std::span<const ObjectId> ids,
+                                    const std::vector<size_t>& which, AskingFor asking,
+                                    absl::Duration deadline, int64_t until_ns,
+                                    std::vector<absl::StatusOr<ObjectView>>& outcomes) {
+  std::vector<size_t> may_come;
+  bool is_over = false;
+  for (size_t begin = 0; begin < which.size(); begin += kMostAskedAtOnce) {
+    const size_t count = std::min(kMostAskedAtOnce, which.size() - begin);
+    const std::span part(which.data() + begin, count);
+    std::vector<Submission> records(count);
+    for (size_t i = 0; i < count; ++i) {
+      records[i].op = SubmissionOp::kGet;
+      records[i].id = ids[part[i]];
+      records[i].flags_or_count = asking == AskingFor::kPresent ? kGetNoWait : 0u;
+    }
+    PendingCall call(std::move(records));
+    completions_->Register(call);
+    const int64_t part_until_ns =
+        deadline <= absl::ZeroDuration() ? NowNs() + kAnswerPatience_ns : until_ns;
+    if (!PushInPieces(call.records) || !completions_->Wait(call, part_until_ns)) {
+      completions_->Cancel(call, false);
+      // The time is over. Of the parts behind this one at least what is here now.
+      if (asking == AskingFor::kFuture) {
+        is_over = true;
+        asking = AskingFor::kPresent;
+        until_ns = NowNs() + kAnswerPatience_ns;
+      }
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const ObjectId& id = ids[part[i]];
+      absl::StatusOr<ObjectView>& outcome = outcomes[part[i]];
+      const Completion answer = call.TakeResult(i);
+      if (answer.op == CompletionOp::kObject) {
+        outcome = TakeHeld(answer, id, deadline, until_ns);
+      } else if (answer.op != CompletionOp::kNone &&
+                 !(is_over && answer.code == AnswerCode::kNotFound)) {
+        outcome = StatusOfAnswer(answer, id, 0);
+        if (answer.code == AnswerCode::kNotFound) may_come.push_back(part[i]);
+      } else {
+        outcome = Usable() ? DeadlineStatus(id) : WhyUnusable();
+      }
     }
   }
-  return outcomes;
+  return may_come;
+}
+
+// What comes meanwhile is read in between: answers that nobody reads pile up in the daemon.
+bool Session::PushInPieces(std::span<const Submission> records) {
+  for (size_t begin = 0; begin < records.size(); begin += kSubmissionEntries) {
+    const size_t count = std::min<size_t>(kSubmissionEntries, records.size() - begin);
+    if (!submissions_->PushMany(records.subspan(begin, count), {}, Bell::kRing)) return false;
+    if (count < records.size()) completions_->DrainIfReady();
+  }
+  return true;
 }
 
 // One question, one answer.
@@ -237,7 +312,7 @@ absl::StatusOr<bool> Session::Contains(const ObjectId& id) {
 }
 
 absl::StatusOr<std::vector<ObjectInfo>> Session::List() {
-  PENSTOCK_RETURN_IF_ERROR(Sync());
+  PENSTOCK_RETURN_IF_ERROR(AwaitHandled());
   std::vector<ObjectInfo> infos;
   for (uint32_t slot = 0; slot < index_.capacity(); ++slot) {
     const Slot& object = index_.slot(slot);
@@ -255,6 +330,13 @@ absl::StatusOr<std::vector<ObjectInfo>> Session::List() {
 }
 
 absl::Status Session::Sync() {
+  PENSTOCK_RETURN_IF_ERROR(AwaitHandled());
+  const CompletionQueue::RefusedSeals refused = completions_->TakeRefusedSeals();
+  return refused.count == 0 ? absl::OkStatus()
+                            : RefusedSealsStatus(refused.count, refused.first);
+}
+
+absl::Status Session::AwaitHandled() {
   const uint64_t changes = submissions_->changes();
   Submission record{};
   record.op = SubmissionOp::kSync;

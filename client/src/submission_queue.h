@@ -60,7 +60,7 @@ class SubmissionQueue {
   // Wakes the daemon if it sleeps.
   void RingIfParked() {
     // SYNC S1 parking, producer's half: our publication was a full fence.
-    if (rings_.MustRing(index_->parked)) RingDoorbell(daemon_doorbell_);
+    rings_.RingOnce(index_->parked, [this] { Ring(); });
   }
   void Ring() { RingDoorbell(daemon_doorbell_); }
 

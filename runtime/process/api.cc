@@ -21,6 +21,7 @@
 #include "runtime/process/process.h"
 #include "store/base/store_directory.h"
 #include "store/base/units.h"
+#include "store/shm/host_cpus.h"
 #include "store/wire/packet_socket.h"
 
 extern char** environ;
@@ -246,7 +247,7 @@ std::string AddressOf(const Config& config) {
 
 std::unique_ptr<Process> Process::StartDriver(const Config& config, std::string session_dir) {
   const uint32_t cpus =
-      config.num_cpus > 0 ? config.num_cpus : std::thread::hardware_concurrency();
+      config.num_cpus > 0 ? config.num_cpus : ReadHostCpus().count;
   std::vector<std::string> arguments = {
       FindDaemon(config), "--dir", session_dir, "--log-level", "warn",
       "--owner-pid", std::to_string(getpid()), "--cpus", std::to_string(cpus),

@@ -163,7 +163,7 @@ void Process::Ring(Peer& peer) {
   // SYNC S1 parking, producer's half: the publication was a full fence.
   if (!peer.producer.Publish()) return;
   const auto* const page = peer.page.At<const ProcessPage>(0);
-  if (peer.rung.MustRing(page->parked)) RingDoorbell(peer.doorbell.get());
+  peer.rung.RingOnce(page->parked, [&peer] { RingDoorbell(peer.doorbell.get()); });
 }
 
 void Process::Send(Peer& peer, uint32_t kind, uint64_t number, std::string_view first,

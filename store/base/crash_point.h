@@ -25,6 +25,8 @@ namespace penstock {
   X(kSealTurned, 'D')        /* entry says object, slot still leased */                    \
   X(kSealPublished, 'D')     /* slot sealed, not in the hash table */                      \
   X(kSealListed, 'D')                                                                      \
+  X(kRefusalTurned, 'D')     /* a refused seal: entry says object, slot still leased */    \
+  X(kRefusalMarked, 'D')     /* slot deleted, not looked for pins */                       \
   X(kDeleteUnlisted, 'D')    /* out of the hash table, slot still sealed */                \
   X(kDeleteMarked, 'D')                                                                    \
   X(kFreeCleared, 'D')       /* entry cleared, slot not free */                            \

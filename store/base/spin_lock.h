@@ -2,13 +2,15 @@
 //
 // Why not std::mutex: lock and unlock together cost one locked instruction instead of
 // two, which a create or a seal feels. Waiters spin for a moment, then yield, so a
-// holder that lost its core gets it back.
+// holder that lost its core gets it back, then sleep: a holder that waits for the daemon
+// (SubmissionQueue::WaitForRoom) may do so for as long as the daemon is stopped.
 //
 // Thread safety: it is the lock. Never placed in shared memory (invariant 1).
 #ifndef PENSTOCK_STORE_BASE_SPIN_LOCK_H_
 #define PENSTOCK_STORE_BASE_SPIN_LOCK_H_
 
 #include <sched.h>
+#include <time.h>
 
 #include <atomic>
 #include <cstdint>
@@ -30,10 +32,13 @@ class SpinLock {
     // Acquire: what the last holder wrote is visible. Pairs with unlock.
     while (held_.exchange(true, std::memory_order_acquire)) {
       while (held_.load(std::memory_order_relaxed)) {
-        if (++spins < 64) {
+        if (++spins < kSpins) {
           CpuRelax();
-        } else {
+        } else if (spins < kSpins + kYields) {
           sched_yield();
+        } else {
+          --spins;
+          nanosleep(&kNap, nullptr);
         }
       }
     }
@@ -42,6 +47,10 @@ class SpinLock {
   void unlock() { held_.store(false, std::memory_order_release); }
 
  private:
+  static constexpr int kSpins = 64;
+  static constexpr int kYields = 1000;
+  static constexpr timespec kNap{0, 50'000};
+
   std::atomic<bool> held_{false};
 };
 

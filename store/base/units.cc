@@ -58,4 +58,13 @@ std::string FormatBytes(uint64_t bytes) {
   return fmt::format("{:.2f} {}", value, name);
 }
 
+std::pair<std::string, std::string> FormatBytesApart(uint64_t a, uint64_t b) {
+  std::pair<std::string, std::string> texts(FormatBytes(a), FormatBytes(b));
+  if (a != b && texts.first == texts.second) {
+    texts.first += fmt::format(" ({} B)", a);
+    texts.second += fmt::format(" ({} B)", b);
+  }
+  return texts;
+}
+
 }  // namespace penstock

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/statusor.h"
 
@@ -25,6 +26,8 @@ absl::StatusOr<uint64_t> ParseBytes(std::string_view text);
 
 // "3.50 GiB", "512 B".
 std::string FormatBytes(uint64_t bytes);
+// Both, of which one is too large for the other: with every byte where they would look the same.
+std::pair<std::string, std::string> FormatBytesApart(uint64_t a, uint64_t b);
 
 }  // namespace penstock
 

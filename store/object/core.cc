@@ -79,6 +79,7 @@ SessionRow Core::NewRow(const SessionSegments& segments, uint64_t number, int32_
   session->pins = PinRowReader(segments.bitmap, segments.pins);
   session->open = true;
   session->maker = NewMaker(pid, true);
+  columns_.Open(row, session->pins);
   sessions_[row] = std::move(session);
   open_rows_.push_back(row);
   rows_by_number_[number] = row;
@@ -98,6 +99,7 @@ void Core::CloseSession(SessionRow row) {
   for (const uint32_t request : unanswered) ForgetRequest(row, request);
 
   std::erase(open_rows_, row);
+  columns_.Close(row);
   std::erase(unpublished_rows_, row);
   if (session.subscriptions != 0) --subscribers_;
   session.open = false;
@@ -112,12 +114,12 @@ void Core::CloseSession(SessionRow row) {
   }
   PENSTOCK_CRASH_POINT(kCloseReturned);
   std::vector<ObjectId> orphaned;
-  for (const auto& [id, waiters] : waiters_) {
+  const ObjectId first_of_its_own{index_.header().incarnation, session.number, 0};
+  for (auto it = waiters_.lower_bound(first_of_its_own); it != waiters_.end(); ++it) {
+    const ObjectId& id = it->first;
+    if (id.session != session.number || id.home != first_of_its_own.home) break;
     // One on its way back from disk was sealed.
-    if (id.session == session.number && id.home == index_.header().incarnation &&
-        !spilled_.contains(id)) {
-      orphaned.push_back(id);
-    }
+    if (!spilled_.contains(id)) orphaned.push_back(id);
   }
   for (const ObjectId& id : orphaned) RefuseWaiters(id, AnswerCode::kMakerDied);
   while (!session.bound_objects.empty()) {
@@ -132,9 +134,9 @@ void Core::CloseSession(SessionRow row) {
   DropAllHolds(session);
   makers_[session.maker].live = false;
   ForgetMaker(session.maker);
+  ForgetPinsOf(session);
   sessions_[row].reset();
   free_rows_.push_back(row);
-  RetryDoomed();
   room_changed_ = true;
 }
 
@@ -142,7 +144,6 @@ void Core::DropAllHolds(CoreSession& session) {
   for (const auto& [slot, count] : session.holds) {
     infos_[slot].holds -= std::min(infos_[slot].holds, count);
   }
-  session.holds.clear();
 }
 
 bool Core::IsSessionOf(uint64_t number, int32_t pid) const {
@@ -171,6 +172,7 @@ void Core::DeleteObjectsOf(const absl::flat_hash_set<uint64_t>& sessions) {
     if (sessions.contains(spill_->SpillFacts(copy).maker_session)) on_disk.push_back(id);
   }
   for (const ObjectId& id : on_disk) DeleteSpilled(id);
+  FreeMarked();
 }
 
 void Core::Break(SessionRow row, std::string why) {

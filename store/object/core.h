@@ -29,6 +29,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
@@ -38,9 +40,11 @@
 #include "store/object/compaction.h"
 #include "store/object/core_host.h"
 #include "store/object/core_stats.h"
+#include "store/object/copy_records.h"
 #include "store/object/eviction_queue.h"
 #include "store/object/graveyard.h"
 #include "store/object/intrusive_slots.h"
+#include "store/object/pin_columns.h"
 #include "store/object/session.h"
 #include "store/object/spill_host.h"
 #include "store/shm/hash_index.h"
@@ -139,6 +143,11 @@ class Core {
   void CloseSession(SessionRow row);
   // Ends a session for what its client did outside its ring, as for a wrong record.
   void EndSession(SessionRow row, const std::string& why) { Break(row, why); }
+  // The host calls it now and then: looks again at a few of the objects that stay until a release
+  // is heard of. A session that is not read any more says nothing of its releases, and any client
+  // can let a pin go without a word.
+  void LookAgainAtKept();
+  bool keeps_any() const { return !doomed_.empty() || !left_queue_.empty(); }
   // The host calls it now and then, with a clock that starts anywhere but 0: a session that pins
   // beyond its quota while somebody waits for releases is named (PinQuotaExceeded), and ended when
   // it still does after the grace. Its pins stand until its process ends.
@@ -202,15 +211,6 @@ class Core {
     uint64_t turn;  // that took it
   };
 
-  struct CleanCopy {
-    uint32_t slot;
-    uint64_t generation;
-    uint32_t epoch;  // last use known
-  };
-  struct SpillCandidate {
-    int64_t age;
-    uint32_t slot;
-  };
   // Who pins most, as of some turns ago.
   struct TopPinner {
     bool is_known = false;
@@ -218,9 +218,9 @@ class Core {
     uint64_t bytes = 0;
     uint64_t turn = 0;
   };
-  struct SpillJob {
+  struct Marked {
     uint32_t slot;
-    ObjectId id;
+    uint64_t generation;
   };
   // Who waits for room on the store's own behalf.
   static constexpr SessionRow kStoreRow = ~SessionRow{0};
@@ -308,6 +308,12 @@ class Core {
   void GrantReserved(SessionRow row, uint32_t request, const ObjectId& id, uint32_t slot);
   void ReturnLease(SessionRow row, uint32_t slot);
   bool EvictFor(uint64_t block_bytes);
+  std::vector<EvictionEntry> LeastRecentlyUsed(uint64_t wanted_bytes);
+  void BeginEvictionLooks();
+  bool HasMoreToEvict() const { return eviction_looks_left_ == 0 && !evictable_.empty(); }
+  void ReturnToQueue(uint32_t slot);
+  void CancelRoom(SessionRow row, uint32_t request);
+  void HandleLateCancels();
   void Enqueue(const RoomWaiter& waiter);
   enum class Evicting { kNo, kAllowed };
   bool ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting);
@@ -350,7 +356,10 @@ class Core {
   // core_objects.cc: publishing, finding, freeing.
   std::optional<uint32_t> Find(const ObjectId& id) const;
   void Publish(SessionRow row, const Submission& record);
-  uint32_t EpochOfSeals();
+  void DropUnpublished(SessionRow row, const Submission& record);
+  void LeaveLeases(CoreSession& session, uint32_t slot);
+  uint64_t Epoch();
+  uint64_t EpochOfSeals();
   void AdvanceEpoch();
   void CountObject(uint32_t slot);
   void List(uint32_t slot);
@@ -358,12 +367,16 @@ class Core {
   void Delete(uint32_t slot, AnswerCode cause);
   void Unlist(uint32_t slot);
   void Free(uint32_t slot);
-  bool IsPinned(uint32_t slot) const;
+  void FreeMarked();
+  void FreeMarkedIfItMatters();
+  void FreeMarked(std::span<const Marked> marked_slots);
+  bool IsPinned(uint32_t slot) const { return columns_.IsPinned(slot); }
   bool IsInUse(uint32_t slot) const;
-  uint32_t LastUse(uint32_t slot) const;
+  uint64_t LastUse(uint32_t slot);
   void DeleteObjectsOf(const absl::flat_hash_set<uint64_t>& sessions);
   void DropHolds(SessionRow row, uint32_t slot, uint32_t count);
   void RetryDoomed();
+  void ForgetPinsOf(const CoreSession& session);
   void ForgetMaker(uint32_t maker);
 
   // core_spill.cc: objects on disk.
@@ -421,12 +434,19 @@ class Core {
   absl::flat_hash_map<ObjectId, uint32_t> overflow_;
   absl::flat_hash_map<ObjectId, uint32_t> reserved_;     // chosen ids, not sealed yet
   absl::flat_hash_map<uint32_t, ObjectId> reserved_ids_; // the same, by slot
-  absl::flat_hash_set<uint32_t> doomed_;                 // deleted, still pinned or held
+  absl::btree_set<uint32_t> doomed_;                     // deleted, still pinned or held
+  std::vector<Marked> marked_;  // deleted, the pins not looked at yet: FreeMarked
   EvictionQueue evictable_;
+  // Evictable, found pinned, and out of the queue until something of that changes.
+  absl::btree_map<uint32_t, EvictionEntry> left_queue_;
+  uint32_t look_again_at_doomed_ = 0;  // from this slot on: LookAgainAtKept
+  uint32_t look_again_at_pinned_ = 0;
+  size_t eviction_looks_left_ = 0;  // in this turn
   Graveyard graves_;
 
   std::vector<std::unique_ptr<CoreSession>> sessions_;
   std::vector<SessionRow> open_rows_;
+  PinColumns columns_;  // of the open rows
   std::vector<SessionRow> free_rows_;
   absl::flat_hash_map<uint64_t, SessionRow> rows_by_number_;
   absl::flat_hash_map<uint64_t, uint32_t> departed_makers_;  // of ended sessions, by number
@@ -434,10 +454,19 @@ class Core {
   std::vector<Maker> makers_;
   std::vector<uint32_t> free_makers_;
 
-  absl::flat_hash_map<ObjectId, std::vector<Waiter>> waiters_;
+  // By id: those of one session's ids stand together. A tree never moves all of them at once.
+  absl::btree_map<ObjectId, std::vector<Waiter>> waiters_;
   std::deque<RoomWaiter> room_waiters_;
   uint64_t next_room_ticket_ = 1;
   uint32_t forgotten_room_waiters_ = 0;  // in the deque, of requests that are gone
+  // Cancelled before all was looked at that may make room for them.
+  struct LateCancel {
+    SessionRow row;
+    uint64_t session;
+    uint32_t request;
+    uint64_t until_turn;
+  };
+  std::vector<LateCancel> late_cancels_;
   std::vector<Deferred> deferred_;
   bool are_all_taken_ = true;    // in this turn: what the rings held
   uint64_t refusing_since_ = 0;  // turns, from the first to the last in a row, in which
@@ -446,7 +475,7 @@ class Core {
 
   SpillHost* spill_ = nullptr;                           // null: nothing goes to disk
   absl::flat_hash_map<ObjectId, uint32_t> spilled_;      // on disk only: the copy
-  absl::flat_hash_map<ObjectId, uint32_t> restoring_;    // the slot, once it is being read
+  absl::flat_hash_map<ObjectId, Restore> restoring_;
   absl::flat_hash_map<uint64_t, SpillJob> spill_jobs_;   // by ticket
   std::array<std::deque<CleanCopy>, kPriorities> clean_; // in memory and on disk, by priority
   uint64_t next_ticket_ = 1;
@@ -462,6 +491,7 @@ class Core {
   uint32_t subscribers_ = 0;
   bool room_changed_ = false;
   bool sealed_evictable_ = false;
+  uint64_t epoch_ = uint64_t{1} << 32;  // as of the last look: Epoch()
   CoreStats stats_;
 };
 

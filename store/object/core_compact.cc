@@ -294,6 +294,7 @@ bool Core::Relocate() {
     return false;
   }
   info.wanted = false;
+  ReturnToQueue(victim.slot);
   slots_.Move(victim.slot, *c.copy);
   PENSTOCK_CRASH_POINT(kMoveStored);
   leases_[victim.slot].offset = *c.copy;
@@ -369,6 +370,7 @@ void Core::FailCompaction() {
 // SYNC S3: the last release of this object changes room.
 void Core::AskForRelease(uint32_t slot) {
   if (!Want(slot)) return;
+  ReturnToQueue(slot);
   compaction_.failed_bytes = 0;  // it went just now
   room_changed_ = true;
 }

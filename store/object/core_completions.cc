@@ -92,7 +92,7 @@ void Core::PublishCompletions() {
     // SYNC S1 parking, producer's half.
     session.completions.Publish();
     PENSTOCK_CRASH_POINT(kCompletionsPublished);
-    if (session.rings.MustRing(session.segments.client->parked)) host_->Wake(row);
+    session.rings.RingOnce(session.segments.client->parked, [this, row] { host_->Wake(row); });
   }
   unpublished_rows_.clear();
 }
@@ -131,6 +131,7 @@ void Core::AnswerWaiters(const ObjectId& id, uint32_t slot) {
   if (found == waiters_.end()) return;
   const std::vector<Waiter> waiters = std::move(found->second);
   waiters_.erase(found);
+  stats_.get_waiters -= waiters.size();
   for (const Waiter& waiter : waiters) {
     sessions_[waiter.row]->requests.erase(waiter.request);
     AnswerObject(waiter.row, waiter.request, slot);
@@ -149,6 +150,7 @@ void Core::RefuseWaiters(const ObjectId& id, Completion refusal) {
   if (found == waiters_.end()) return;
   const std::vector<Waiter> waiters = std::move(found->second);
   waiters_.erase(found);
+  stats_.get_waiters -= waiters.size();
   for (const Waiter& waiter : waiters) {
     sessions_[waiter.row]->requests.erase(waiter.request);
     refusal.request = waiter.request;
@@ -188,6 +190,7 @@ void Core::ForgetRequest(SessionRow row, uint32_t request) {
   // The last one takes its place: thousands may wait for one id, and go.
   const Waiter last = waiters->second.back();
   waiters->second.pop_back();
+  --stats_.get_waiters;
   if (last.row != row || last.request != request) {
     waiters->second[pending.place] = last;
     sessions_[last.row]->requests.at(last.request).place = pending.place;

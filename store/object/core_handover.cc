@@ -35,6 +35,7 @@ void Core::ForgetWork() {
   for (const SessionRow row : open_rows_) {
     CoreSession& session = *sessions_[row];
     DropAllHolds(session);
+    session.holds.clear();
     // Leases whose grants found no room in the ring: their client never heard of them.
     for (const Completion& completion : session.backlog) {
       if (completion.op != CompletionOp::kGrant) continue;
@@ -72,6 +73,7 @@ std::string Core::Retire() {
   header.restarts = index_.header().restarts.load(std::memory_order_relaxed);
   header.capacity = index_.capacity();
   header.fresh_slot = fresh_slot_;
+  header.epoch = Epoch();
   header.stats = stats_;
   state.Add(header);
   state.AddAll(free_slots_);
@@ -86,6 +88,7 @@ std::string Core::Retire() {
   for (const auto& [number, maker] : departed_makers_) departed.push_back({number, maker, 0});
   state.AddAll(departed);
   state.AddAll(std::vector<uint64_t>(objects_go_with_.begin(), objects_go_with_.end()));
+  while (!left_queue_.empty()) ReturnToQueue(left_queue_.begin()->first);
   state.AddAll(evictable_.entries());
   std::vector<SessionState> sessions;
   for (const SessionRow row : open_rows_) {
@@ -127,6 +130,8 @@ RecoveryReport Core::Resume(std::string_view state, std::span<const KeptSession>
                         reader.TakeAll(evictable) && reader.TakeAll(sessions) && reader.empty();
   PENSTOCK_CHECK(is_whole) << "the state of the last daemon's core is cut off";
   stats_ = header.stats;
+  stats_.get_waiters = 0;  // they ask again
+  epoch_ = header.epoch;
   fresh_slot_ = header.fresh_slot;
   doomed_.insert(doomed.begin(), doomed.end());
   for (const OverflowEntry& entry : overflow) overflow_[entry.id] = entry.slot;

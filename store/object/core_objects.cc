@@ -1,5 +1,6 @@
 // Core: publishing, finding, deleting and freeing objects.
 #include <algorithm>
+#include <array>
 
 #include "store/base/check.h"
 #include "store/base/crash_point.h"
@@ -20,31 +21,50 @@ std::optional<uint32_t> Core::Find(const ObjectId& id) const {
   return found;
 }
 
+namespace {
+
+// Deletes of which one look at all rows finds the pins: what a ring gives in a turn.
+constexpr size_t kMostMarked = 128;
+// At one call of LookAgainAtKept, where there are few sessions.
+constexpr size_t kMostLookedAtAgain = 1024;
+
+ObjectFacts FactsOf(const Submission& seal, const LeaseEntry& lease) {
+  return {seal.id, lease.offset, seal.size, seal.metadata_size, seal.type_tag,
+          seal.flags_or_count};
+}
+
+}  // namespace
+
+// Sealed or given back: it is none of the session's leases any more.
+void Core::LeaveLeases(CoreSession& session, uint32_t slot) {
+  const uint64_t block_bytes = leases_[slot].block_bytes;
+  session.leases.Remove(infos_, slot);
+  session.leased_bytes -= block_bytes;
+  stats_.leased_bytes -= block_bytes;
+  --stats_.leases;
+  if (!infos_[slot].reserved) return;
+  const auto id = reserved_ids_.find(slot);
+  reserved_.erase(id->second);
+  reserved_ids_.erase(id);
+  infos_[slot].reserved = false;
+}
+
 void Core::Publish(SessionRow row, const Submission& record) {
   CoreSession& session = *sessions_[row];
   const uint32_t slot = record.slot;
   SlotInfo& info = infos_[slot];
   LeaseEntry& lease = leases_[slot];
-  session.leases.Remove(infos_, slot);
-  session.leased_bytes -= lease.block_bytes;
-  stats_.leased_bytes -= lease.block_bytes;
-  --stats_.leases;
-  if (info.reserved) {
-    reserved_.erase(record.id);
-    reserved_ids_.erase(slot);
-    info.reserved = false;
-  }
+  LeaveLeases(session, slot);
   lease.kind = LeaseKind::kObject;
   PENSTOCK_CRASH_POINT(kSealTurned);
-  slots_.Publish(slot, ObjectFacts{record.id, lease.offset, record.size, record.metadata_size,
-                                   record.type_tag, record.flags_or_count});
+  slots_.Publish(slot, FactsOf(record, lease));
   PENSTOCK_CRASH_POINT(kSealPublished);
   info.maker = session.maker;
   CountObject(slot);
   ++stats_.sealed;
   if (spill_ != nullptr) {
     CountSealedBytes(lease.block_bytes);
-    info.epoch = index_.header().epoch.load(std::memory_order_relaxed);
+    info.epoch = Epoch();
     fruitless_looks_ = 0;
   }
   if ((record.flags_or_count & kSealEvictable) != 0) {
@@ -79,6 +99,24 @@ void Core::CountObject(uint32_t slot) {
   ++stats_.objects_of[PriorityOf(slots_[slot].flags)];
 }
 
+// A seal of an id that is taken. Its maker may read the bytes already (SealToView, or a get of
+// what it sealed and we had not taken), so they stay until its last pin goes, like those of an
+// object that was deleted.
+void Core::DropUnpublished(SessionRow row, const Submission& record) {
+  CoreSession& session = *sessions_[row];
+  const uint32_t slot = record.slot;
+  LeaveLeases(session, slot);
+  leases_[slot].kind = LeaseKind::kObject;
+  PENSTOCK_CRASH_POINT(kRefusalTurned);
+  infos_[slot].maker = session.maker;
+  // SYNC S2 pin/evict and S3 last release: the mark is a full fence before the look.
+  slots_.PublishDeleted(slot, FactsOf(record, leases_[slot]));
+  PENSTOCK_CRASH_POINT(kRefusalMarked);
+  CountObject(slot);
+  marked_.push_back({slot, record.generation});
+  if (marked_.size() >= kMostMarked) FreeMarked();
+}
+
 // Enters a sealed object where it is looked for.
 void Core::List(uint32_t slot) {
   const ObjectId& id = slots_[slot].id;
@@ -92,14 +130,22 @@ bool Core::Exists(const ObjectId& id) const {
   return Find(id).has_value() || (spill_ != nullptr && spilled_.contains(id));
 }
 
+// The one in the index's header, whose 32 bits a busy store counts through in hours, with the
+// turns of that counter above it.
+uint64_t Core::Epoch() {
+  const uint32_t low = index_.header().epoch.load(std::memory_order_relaxed);
+  epoch_ += low - static_cast<uint32_t>(epoch_);
+  return epoch_;
+}
+
 // The epoch of what is sealed in this turn. It begins with the turn's first seal, so that
 // a get before that seal counts as older and one after it as younger.
-uint32_t Core::EpochOfSeals() {
+uint64_t Core::EpochOfSeals() {
   if (!sealed_evictable_) {
     sealed_evictable_ = true;
     AdvanceEpoch();
   }
-  return index_.header().epoch.load(std::memory_order_relaxed);
+  return Epoch();
 }
 
 void Core::AdvanceEpoch() {
@@ -120,12 +166,14 @@ void Core::Unlist(uint32_t slot) {
   }
   if ((object.flags & kSealEvictable) != 0) {
     stats_.evictable_bytes -= leases_[slot].block_bytes;
+    if (!left_queue_.empty()) left_queue_.erase(slot);
   }
   if (info.in_list) {
     sessions_[rows_by_number_.at(leases_[slot].session)]->bound_objects.Remove(infos_, slot);
   }
 }
 
+// Its bytes are free after FreeMarked, which the caller calls before anything else may need them.
 void Core::Delete(uint32_t slot, AnswerCode cause) {
   Unlist(slot);
   PENSTOCK_CRASH_POINT(kDeleteUnlisted);
@@ -136,11 +184,40 @@ void Core::Delete(uint32_t slot, AnswerCode cause) {
   // SYNC S2 pin/evict and S3 last release: the mark is a full fence before the look.
   slots_.MarkDeleted(slot);
   PENSTOCK_CRASH_POINT(kDeleteMarked);
-  if (IsInUse(slot)) {
-    doomed_.insert(slot);
-    return;
+  marked_.push_back({slot, slots_.Generation(slot)});
+  if (marked_.size() >= kMostMarked) FreeMarked();
+}
+
+// One look at all rows for all that were deleted meanwhile: what a look costs is shared, and with
+// thousands of sessions it is most of a delete.
+void Core::FreeMarked() {
+  for (size_t begin = 0; begin < marked_.size(); begin += kMostMarked) {
+    FreeMarked(std::span(marked_).subspan(begin, std::min(kMostMarked, marked_.size() - begin)));
   }
-  Free(slot);
+  marked_.clear();
+}
+
+void Core::FreeMarked(std::span<const Marked> marked_slots) {
+  std::array<SlotLook, kMostMarked> looks;
+  size_t count = 0;
+  for (const Marked& marked : marked_slots) {
+    // Released meanwhile, and so freed?
+    const uint64_t word = slots_.Word(marked.slot);
+    if (StateOf(word) != SlotState::kDeleted || GenerationOf(word) != marked.generation) continue;
+    if (infos_[marked.slot].holds > 0) {
+      doomed_.insert(marked.slot);
+    } else {
+      looks[count++] = {.slot = marked.slot};
+    }
+  }
+  columns_.LookForPins({looks.data(), count});
+  for (size_t i = 0; i < count; ++i) {
+    if (looks[i].is_pinned) {
+      doomed_.insert(looks[i].slot);
+    } else {
+      Free(looks[i].slot);
+    }
+  }
 }
 
 // The bytes may be used again from here on.
@@ -166,27 +243,13 @@ void Core::Free(uint32_t slot) {
   room_changed_ = true;
 }
 
-bool Core::IsPinned(uint32_t slot) const {
-  for (const SessionRow row : open_rows_) {
-    if (sessions_[row]->pins.IsPinned(slot)) return true;
-  }
-  return false;
-}
-
 // Pinned, or held for somebody who is about to pin it. After the mark (SYNC S2, S3).
 bool Core::IsInUse(uint32_t slot) const {
   return infos_[slot].holds > 0 || IsPinned(slot);
 }
 
-uint32_t Core::LastUse(uint32_t slot) const {
-  uint32_t last = infos_[slot].epoch;
-  for (const SessionRow row : open_rows_) {
-    const uint32_t use = sessions_[row]->pins.LastUse(slot);
-    if (use != 0 && static_cast<int32_t>(use - last) > 0) last = use;
-  }
-  // A client can write any epoch into its row: the future is not believed.
-  const uint32_t now = index_.header().epoch.load(std::memory_order_relaxed);
-  return static_cast<int32_t>(last - now) > 0 ? now : last;
+uint64_t Core::LastUse(uint32_t slot) {
+  return columns_.LastUse(slot, infos_[slot].epoch, Epoch());
 }
 
 void Core::DropHolds(SessionRow row, uint32_t slot, uint32_t count) {
@@ -196,18 +259,72 @@ void Core::DropHolds(SessionRow row, uint32_t slot, uint32_t count) {
   if (held->second == 0) session.holds.erase(held);
   SlotInfo& info = infos_[slot];
   info.holds -= count;
-  if (info.wanted) room_changed_ = true;
+  if (info.wanted) {
+    ReturnToQueue(slot);
+    room_changed_ = true;
+  }
   if (slots_.State(slot) == SlotState::kDeleted && !IsInUse(slot)) {
     Free(slot);
   }
 }
 
-// A row has gone: deleted objects that only it pinned are free now.
+// Of all rows: deleted objects that nobody pins any more are free now.
 void Core::RetryDoomed() {
-  const std::vector<uint32_t> doomed(doomed_.begin(), doomed_.end());
-  for (const uint32_t slot : doomed) {
-    if (!IsInUse(slot)) Free(slot);
+  for (const uint32_t slot : doomed_) marked_.push_back({slot, slots_.Generation(slot)});
+  doomed_.clear();
+  FreeMarked();
+}
+
+// A session's row and holds have gone: what only they kept is free now, or may be dropped. Only
+// in pages that it touched, where others' may lie as well.
+void Core::ForgetPinsOf(const CoreSession& session) {
+  for (const auto& [slot, count] : session.holds) {
+    ReturnToQueue(slot);
+    if (doomed_.erase(slot) > 0) marked_.push_back({slot, slots_.Generation(slot)});
   }
+  const PinRowReader& pins = session.pins;
+  const auto is_touched = [&pins](uint32_t slot) {
+    return (pins.TouchedPages(PinRowReader::WordOf(slot)) & PinRowReader::BitOf(slot)) != 0;
+  };
+  // From one slot to the next, or to the first one in the next page: as many steps as there are
+  // slots that stay or pages, whichever are fewer.
+  const auto next_page = [](uint32_t slot) { return (slot / kPinsPerPage + 1) * kPinsPerPage; };
+  for (auto slot = doomed_.begin(); slot != doomed_.end();) {
+    if (is_touched(*slot)) {
+      marked_.push_back({*slot, slots_.Generation(*slot)});
+      slot = doomed_.erase(slot);
+    } else {
+      slot = doomed_.lower_bound(next_page(*slot));
+    }
+  }
+  for (auto entry = left_queue_.begin(); entry != left_queue_.end();) {
+    if (is_touched(entry->first)) {
+      evictable_.PushAgain(entry->second);
+      entry = left_queue_.erase(entry);
+    } else {
+      entry = left_queue_.lower_bound(next_page(entry->first));
+    }
+  }
+  FreeMarked();
+}
+
+void Core::LookAgainAtKept() {
+  const size_t most = std::max<size_t>(kMostLookedAtAgain / (1 + columns_.size() / 64), 64);
+  auto slot = doomed_.lower_bound(look_again_at_doomed_);
+  for (size_t left = most; slot != doomed_.end() && left > 0; --left) {
+    marked_.push_back({*slot, slots_.Generation(*slot)});
+    slot = doomed_.erase(slot);
+  }
+  look_again_at_doomed_ = slot == doomed_.end() ? 0 : *slot;
+  FreeMarked();
+  if (!somebody_waits_for_room()) return;
+  auto entry = left_queue_.lower_bound(look_again_at_pinned_);
+  for (size_t left = most; entry != left_queue_.end() && left > 0; --left) {
+    evictable_.PushAgain(entry->second);
+    entry = left_queue_.erase(entry);
+    room_changed_ = true;
+  }
+  look_again_at_pinned_ = entry == left_queue_.end() ? 0 : entry->first;
 }
 
 void Core::ForgetMaker(uint32_t maker) {
@@ -232,7 +349,6 @@ CoreStats Core::Stats() const {
   stats.writing_bytes = writing_bytes_;
   stats.restoring = restoring_.size();
   stats.spill_trouble = static_cast<uint64_t>(spill_trouble_);
-  for (const auto& [id, waiters] : waiters_) stats.get_waiters += waiters.size();
   return stats;
 }
 
@@ -274,6 +390,12 @@ void Core::CheckInvariants() const {
       << object_bytes << " " << stats_.object_bytes;
   PENSTOCK_CHECK(objects_of == stats_.objects_of) << "objects by priority";
   PENSTOCK_CHECK(clean == clean_bytes_) << clean << " " << clean_bytes_;
+  PENSTOCK_CHECK(marked_.empty()) << marked_.size() << " marked, and not looked at";
+  for (const auto& [slot, entry] : left_queue_) {
+    PENSTOCK_CHECK(slots_.State(slot) == SlotState::kSealed && infos_[slot].wanted &&
+                   slots_.Generation(slot) == entry.generation)
+        << "slot " << slot << " left the queue of eviction";
+  }
   uint64_t extent_bytes = 0;
   for (const ExtentEntry& extent : MergedExtents()) extent_bytes += extent.bytes;
   PENSTOCK_CHECK(extent_bytes == allocator_.total_bytes())

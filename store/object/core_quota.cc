@@ -43,11 +43,6 @@ void Core::FindTopPinner() {
 
 void Core::EnforcePinQuota(int64_t now_ms) {
   if (limits_.pin_quota_bytes == 0) return;
-  if (somebody_waits_for_releases() && stats_.broken_sessions > 0) {
-    // Nobody reads what a revoked session says of its releases.
-    RetryDoomed();
-    room_changed_ = true;
-  }
   for (const SessionRow row : std::vector<SessionRow>(open_rows_)) {
     CoreSession& session = *sessions_[row];
     const uint64_t bytes = somebody_waits_for_releases() && !session.broken ? PinnedBytes(row) : 0;

@@ -9,6 +9,10 @@ namespace penstock {
 
 namespace {
 
+// While there is more to look at for room. The asker waits half a second for the last word; such
+// a turn takes about 0.1 ms.
+constexpr uint64_t kMostTurnsBeforeCancel = 1000;
+
 // The name of an operation that changes the store; null of one that does not.
 const char* NameOfWrite(SubmissionOp op) {
   switch (op) {
@@ -119,7 +123,7 @@ bool Core::HandleSeal(SessionRow row, const Submission& record) {
     refusal.object.id = record.id;
     refusal.object.size = record.size;
     Complete(row, refusal);
-    ReturnLease(row, record.slot);
+    DropUnpublished(row, record);
     return true;
   }
   Publish(row, record);
@@ -161,6 +165,7 @@ void Core::HandleRelease(const Submission& record) {
     Free(record.slot);
   }
   // A wanted object may have lost its last pin: creators look again.
+  ReturnToQueue(record.slot);
   room_changed_ = true;
   fruitless_looks_ = 0;
   if (room_waiters_.empty() && infos_[record.slot].wanted &&
@@ -172,9 +177,14 @@ void Core::HandleRelease(const Submission& record) {
 
 bool Core::HandleConfirm(SessionRow row, const Submission& record) {
   CoreSession& session = *sessions_[row];
+  // SYNC S4 hold: of a hold of the last daemon's, and none of ours, which another thread of the
+  // client may have asked for in between.
+  const auto restarts =
+      static_cast<uint8_t>(index_.header().restarts.load(std::memory_order_relaxed));
+  if (session.kept && record.flags_or_count != restarts) return true;
   const auto held = session.holds.find(record.slot);
-  if (held == session.holds.end() || slots_.Generation(record.slot) != record.generation) {
-    if (session.kept) return true;  // the last daemon held it
+  if (record.flags_or_count != restarts || held == session.holds.end() ||
+      slots_.Generation(record.slot) != record.generation) {
     Break(row, fmt::format("it confirmed a pin of slot {} generation {}, about which it was "
                            "told nothing", record.slot, record.generation));
     return false;
@@ -253,6 +263,7 @@ void Core::WaitForSeal(SessionRow row, const Submission& record) {
                                               .id = record.id,
                                               .place = static_cast<uint32_t>(waiters.size())};
   waiters.push_back({row, record.request});
+  ++stats_.get_waiters;
 }
 
 // Why a library-made id will never come (again); kOk when it still may.
@@ -269,13 +280,41 @@ void Core::HandleCancel(SessionRow row, uint32_t request) {
   const auto found = sessions_[row]->requests.find(request);
   if (found == sessions_[row]->requests.end()) return;  // answered meanwhile
   const PendingRequest::Kind kind = found->second.kind;
-  ForgetRequest(row, request);
+  if (kind == PendingRequest::Kind::kRoom && evictable_.empty()) return CancelRoom(row, request);
   if (kind == PendingRequest::Kind::kRoom) {
-    RefuseRoom(row, request, FreeSlots() == 0 ? AnswerCode::kNoSlots : AnswerCode::kFull);
-    room_changed_ = true;  // the next in line may ask for less
-  } else {
-    Answer(row, request, AnswerCode::kCancelled);
+    // At the end of the turn, when this has been tried once more.
+    if (found->second.is_cancelled) return;
+    found->second.is_cancelled = true;
+    late_cancels_.push_back({row, sessions_[row]->number, request,
+                             stats_.turns + kMostTurnsBeforeCancel});
+    return;
   }
+  ForgetRequest(row, request);
+  Answer(row, request, AnswerCode::kCancelled);
+}
+
+// Of one that waits for room, if it still does.
+void Core::CancelRoom(SessionRow row, uint32_t request) {
+  const auto found = sessions_[row]->requests.find(request);
+  if (found == sessions_[row]->requests.end() ||
+      found->second.kind != PendingRequest::Kind::kRoom) {
+    return;
+  }
+  ForgetRequest(row, request);
+  RefuseRoom(row, request, FreeSlots() == 0 ? AnswerCode::kNoSlots : AnswerCode::kFull);
+  room_changed_ = true;  // the next in line may ask for less
+}
+
+void Core::HandleLateCancels() {
+  const bool has_more = HasMoreToEvict();
+  std::erase_if(late_cancels_, [&](const LateCancel& late) {
+    if (has_more && stats_.turns < late.until_turn) return false;
+    const CoreSession* const session = sessions_[late.row].get();
+    if (session != nullptr && session->number == late.session) {
+      CancelRoom(late.row, late.request);
+    }
+    return true;
+  });
 }
 
 }  // namespace penstock

@@ -21,7 +21,7 @@ namespace {
 // No number of a sleep comes twice (SYNC S1), of no daemon.
 constexpr int kSleepsPerDaemonShift = 40;
 // Before every use that is known: an object of which nobody remembers the last.
-constexpr uint32_t kLongAgo = uint32_t{1} << 30;
+constexpr uint64_t kLongAgo = uint64_t{1} << 30;
 
 }  // namespace
 
@@ -268,7 +268,7 @@ void Core::ListObject(uint32_t slot) {
   }
   const uint32_t flags = slots_[slot].flags;
   if ((flags & kSealEvictable) != 0) {
-    info.epoch = index_.header().epoch.load(std::memory_order_relaxed) - kLongAgo;
+    info.epoch = Epoch() - kLongAgo;
     info.epoch = LastUse(slot);
     evictable_.Push(PriorityOf(flags), info.epoch, slot, slots_.Generation(slot));
     stats_.evictable_bytes += lease.block_bytes;

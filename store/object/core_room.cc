@@ -8,13 +8,6 @@
 #include "store/object/core.h"
 
 namespace penstock {
-namespace {
-
-// How many objects one look at the pin columns may cover.
-constexpr size_t kEvictionBatch = 16;
-
-}  // namespace
-
 bool Core::MayEverFit(uint64_t block_bytes) const {
   return block_bytes <= (population_done_ ? StoreBytes() : index_.header().arena_bytes);
 }
@@ -44,6 +37,7 @@ bool Core::HandleLease(SessionRow row, const Submission& record) {
     Answer(row, record.request, AnswerCode::kTooLarge, StoreBytes());
     return true;
   }
+  FreeMarkedIfItMatters();
   if (!IsWithinQuota(row, block_bytes)) {
     RefuseQuota(row, record.request);
     return true;
@@ -51,6 +45,11 @@ bool Core::HandleLease(SessionRow row, const Submission& record) {
   if (GrantMany(row, record.request, block_bytes, std::max(ahead, 1u)) > 0) return true;
   WaitForRoom(row, record);
   return true;
+}
+
+// What was deleted just before counts against a quota, and those who wait are first in line for it.
+void Core::FreeMarkedIfItMatters() {
+  if (!marked_.empty() && (limits_.client_quota_bytes != 0 || !room_waiters_.empty())) FreeMarked();
 }
 
 // Of a lease or a reservation that cannot be granted yet.
@@ -124,6 +123,7 @@ bool Core::HandleReserve(SessionRow row, const Submission& record) {
     Answer(row, record.request, AnswerCode::kTooLarge, StoreBytes());
     return true;
   }
+  FreeMarkedIfItMatters();
   if (!IsWithinQuota(row, block_bytes)) {
     RefuseQuota(row, record.request);
     return true;
@@ -138,8 +138,12 @@ bool Core::HandleReserve(SessionRow row, const Submission& record) {
 
 // A block and a slot, recorded before anybody hears of them; `session` last.
 std::optional<uint32_t> Core::TakeBlock(uint64_t block_bytes, uint64_t session, int32_t pid) {
-  if (FreeSlots() == 0) return std::nullopt;
-  const std::optional<uint64_t> offset = allocator_.Allocate(block_bytes);
+  std::optional<uint64_t> offset;
+  if (FreeSlots() > 0) offset = allocator_.Allocate(block_bytes);
+  if (!offset && !marked_.empty()) {
+    FreeMarked();  // deleted by a record just before this one
+    if (FreeSlots() > 0) offset = allocator_.Allocate(block_bytes);
+  }
   if (!offset) return std::nullopt;
   uint32_t slot;
   if (free_slots_.empty()) {
@@ -266,72 +270,8 @@ void Core::GrantReserved(SessionRow row, uint32_t request, const ObjectId& id,
 
 // A lease that its holder did not seal.
 void Core::ReturnLease(SessionRow row, uint32_t slot) {
-  CoreSession& session = *sessions_[row];
-  LeaseEntry& lease = leases_[slot];
-  if (infos_[slot].reserved) {
-    const auto id = reserved_ids_.find(slot);
-    reserved_.erase(id->second);
-    reserved_ids_.erase(id);
-  }
-  session.leases.Remove(infos_, slot);
-  session.leased_bytes -= lease.block_bytes;
-  stats_.leased_bytes -= lease.block_bytes;
-  --stats_.leases;
+  LeaveLeases(*sessions_[row], slot);
   FreeBlock(slot);
-}
-
-// Makes room: drops objects whose copy is on disk, then evictable ones, of both those of lower
-// priority first and of those the least recently used; when there are none, has others written
-// to disk, for which the caller waits. True if anything was freed; false if nothing evictable is
-// unpinned, and then the pinned ones that were met are wanted: their last release tells us
-// (SYNC S3).
-bool Core::EvictFor(uint64_t block_bytes) {
-  if (DropClean(block_bytes)) return true;
-  std::vector<EvictionEntry> pinned;
-  bool freed = false;
-  while (!freed && !evictable_.empty()) {
-    // SYNC S2 pin/evict: mark a batch, then one pass over the pin rows.
-    std::vector<EvictionEntry> batch;
-    uint64_t batch_bytes = 0;
-    while (!evictable_.empty() && batch.size() < kEvictionBatch &&
-           (batch.empty() || batch_bytes < block_bytes)) {
-      EvictionEntry entry = evictable_.Pop();
-      const uint64_t word = slots_.Word(entry.slot);
-      if (StateOf(word) != SlotState::kSealed || GenerationOf(word) != entry.generation) {
-        continue;  // deleted meanwhile
-      }
-      const uint32_t last_use = LastUse(entry.slot);
-      if (last_use != entry.epoch) {
-        infos_[entry.slot].epoch = last_use;
-        evictable_.Push(entry.priority, last_use, entry.slot, entry.generation);
-        continue;
-      }
-      slots_.MarkEvicting(entry.slot);
-      infos_[entry.slot].wanted = false;
-      PENSTOCK_CRASH_POINT(kEvictMarked);
-      batch_bytes += leases_[entry.slot].block_bytes;
-      batch.push_back(entry);
-    }
-    for (const EvictionEntry& entry : batch) {
-      if (IsInUse(entry.slot)) {
-        slots_.PutBack(entry.slot);
-        pinned.push_back(entry);
-      } else {
-        ++stats_.evicted;
-        PENSTOCK_CRASH_POINT(kEvictDecided);
-        Unlist(entry.slot);
-        graves_.Bury(slots_[entry.slot].id.Hash(), AnswerCode::kEvicted);
-        Announce(3, entry.slot);
-        Free(entry.slot);
-        freed = true;
-      }
-    }
-  }
-  for (const EvictionEntry& entry : pinned) evictable_.PushAgain(entry);
-  if (freed) return true;
-  for (const EvictionEntry& entry : pinned) freed |= Want(entry.slot);
-  if (!freed && writing_bytes_ < block_bytes) StartSpill(block_bytes - writing_bytes_);
-  return freed;
 }
 
 // Answers one who waits, if there is room for it by now. False: it goes on waiting.
@@ -339,7 +279,7 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
   if (waiter.row == kStoreRow) {
     if (!ServeRestore(waiter, evicting)) {
       if (evicting == Evicting::kNo || !spill_stopped_) return false;
-      if (MayCompact(waiter.block_bytes) || IsCompacting()) return false;
+      if (MayCompact(waiter.block_bytes) || IsCompacting() || HasMoreToEvict()) return false;
       if (WaitsForHost()) return false;
       // Nor before all has been taken that waits in the rings by now: room may be among it.
       if (stats_.turns > refusing_at_ + 1) refusing_since_ = stats_.turns;
@@ -354,9 +294,7 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
       RefuseWaiters(id, RoomRefusal(AnswerCode::kNoRoomToRestore));
       return true;
     }
-    std::erase_if(room_waiters_, [&](const RoomWaiter& other) {
-      return other.row == kStoreRow && other.id == waiter.id;
-    });
+    ForgetRoomWaiter();
     return true;
   }
   const auto refuse = [&](AnswerCode code, uint64_t detail) {
@@ -391,7 +329,11 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
 }
 
 bool Core::IsForgotten(const RoomWaiter& waiter) const {
-  if (waiter.row == kStoreRow) return false;
+  if (waiter.row == kStoreRow) {
+    const auto restore = restoring_.find(waiter.id);
+    return restore == restoring_.end() || restore->second.slot != kNoSlot ||
+           restore->second.ticket != waiter.ticket;
+  }
   const CoreSession* const session = sessions_[waiter.row].get();
   if (session == nullptr || session->number != waiter.session) return true;
   const auto request = session->requests.find(waiter.request);
@@ -433,18 +375,12 @@ void Core::ServeRoomWaiters() {
   // The others; whoever asks for no less than one who was refused need not be tried.
   uint64_t refused_bytes = ~uint64_t{0};
   for (size_t i = 1; i < room_waiters_.size() && MayOvertake(64);) {
-    const RoomWaiter waiter = room_waiters_[i];
-    const bool may_fit =
-        waiter.block_bytes < refused_bytes && MayOvertake(waiter.block_bytes);
-    if (may_fit && ServeRoomWaiter(waiter, Evicting::kNo)) {
-      if (waiter.row != kStoreRow) {
-        room_waiters_.erase(room_waiters_.begin() + static_cast<ptrdiff_t>(i));
-        --forgotten_room_waiters_;
-      }
-      continue;  // i is the next now
-    }
-    refused_bytes = std::min(refused_bytes, waiter.block_bytes);
-    ++i;
+    const RoomWaiter waiter = room_waiters_[i++];
+    if (waiter.block_bytes >= refused_bytes || IsForgotten(waiter)) continue;
+    // One that is served stays among the others, forgotten, until the next turn.
+    const bool is_served = MayOvertake(waiter.block_bytes) &&
+                           ServeRoomWaiter(waiter, Evicting::kNo);
+    if (!is_served) refused_bytes = waiter.block_bytes;
   }
 }
 

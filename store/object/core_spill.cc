@@ -109,7 +109,7 @@ uint64_t Core::DropCleanOf(std::deque<CleanCopy>& queue, uint64_t block_bytes,
         !infos_[item.slot].has_copy()) {
       continue;
     }
-    if (const uint32_t last_use = LastUse(item.slot); last_use != item.epoch) {
+    if (const uint64_t last_use = LastUse(item.slot); last_use != item.epoch) {
       item.epoch = last_use;
       queue.push_back(item);
       continue;
@@ -149,11 +149,11 @@ bool Core::MayBeWritten(uint32_t slot) const {
 
 // What may be written next: of the lowest priority that was found, what was used longest ago
 // first, as far as a sample tells.
-std::vector<Core::SpillCandidate> Core::SampleForSpill() {
+std::vector<SpillCandidate> Core::SampleForSpill() {
   std::array<std::vector<SpillCandidate>, kPriorities> found;
   uint32_t lowest = 0;  // of which there is any object
   while (lowest + 1 < kPriorities && stats_.objects_of[lowest] == 0) ++lowest;
-  const uint32_t now = index_.header().epoch.load(std::memory_order_relaxed);
+  const uint64_t now = Epoch();
   uint32_t most_looks = std::min(kMostLooks, fresh_slot_);
   for (uint32_t looks = 0; looks < most_looks && fruitless_looks_ <= fresh_slot_; ++looks) {
     hand_ = hand_ + 1 < fresh_slot_ ? hand_ + 1 : 0;
@@ -167,7 +167,7 @@ std::vector<Core::SpillCandidate> Core::SampleForSpill() {
     // Somebody waits: the last release of this one will tell.
     if (IsPinned(hand_) && (room_waiters_.empty() || !Want(hand_))) continue;
     fruitless_looks_ = 0;
-    found[priority].push_back({static_cast<int32_t>(now - LastUse(hand_)), hand_});
+    found[priority].push_back({now - std::min(now, LastUse(hand_)), hand_});
     if (found[priority].size() < kSample) continue;
     if (priority <= lowest) break;
     most_looks = std::min(most_looks, looks + kLooksForLower);
@@ -256,19 +256,19 @@ void Core::RetrySpill() {
 // A get of an object on disk: it waits like for a seal, and room is made like for a creator.
 void Core::WaitForRestore(SessionRow row, const Submission& record) {
   WaitForSeal(row, record);
-  if (!restoring_.try_emplace(record.id, kNoSlot).second) return;
+  if (restoring_.contains(record.id)) return;
+  const uint64_t ticket = next_room_ticket_++;
+  restoring_[record.id] = {.ticket = ticket};
   const SpilledFacts facts = spill_->SpillFacts(spilled_.at(record.id));
-  Enqueue({kStoreRow, kStoreSession, 0, BlockBytes(facts.stored_bytes), false, record.id, 0});
+  Enqueue({kStoreRow, kStoreSession, 0, BlockBytes(facts.stored_bytes), false, record.id, ticket});
 }
 
 // Nobody waits for it any more, and no read of it has begun.
 void Core::ForgetRestore(const ObjectId& id) {
   const auto found = restoring_.find(id);
-  if (found == restoring_.end() || found->second != kNoSlot) return;
+  if (found == restoring_.end() || found->second.slot != kNoSlot) return;
   restoring_.erase(found);
-  std::erase_if(room_waiters_, [&](const RoomWaiter& waiter) {
-    return waiter.row == kStoreRow && waiter.id == id;
-  });
+  ForgetRoomWaiter();
 }
 
 // True: the read has begun.
@@ -285,7 +285,7 @@ bool Core::ServeRestore(const RoomWaiter& waiter, Evicting evicting) {
   }
   stats_.leased_bytes += waiter.block_bytes;
   ++stats_.leases;
-  restoring_[waiter.id] = *slot;
+  restoring_[waiter.id].slot = *slot;
   const uint64_t ticket = next_ticket_++;
   spill_jobs_[ticket] = {*slot, waiter.id};
   const uint32_t copy = spilled_.at(waiter.id);
@@ -305,7 +305,7 @@ void Core::SpillRead(const SpillOutcome& outcome) {
   room_changed_ = true;
   const auto restoring = restoring_.find(id);
   // Deleted meanwhile, and perhaps made again and spilled again: not this read's business.
-  const bool is_wanted = restoring != restoring_.end() && restoring->second == slot;
+  const bool is_wanted = restoring != restoring_.end() && restoring->second.slot == slot;
   if (is_wanted) restoring_.erase(restoring);
   if (is_wanted && outcome.trouble == SpillTrouble::kNone) {
     ++stats_.restored;
@@ -339,7 +339,7 @@ void Core::PublishRestored(uint32_t slot, const ObjectId& id) {
   PENSTOCK_CRASH_POINT(kRestorePublished);
   SlotInfo& info = infos_[slot];
   info.maker = MakerOf(lease);
-  info.epoch = index_.header().epoch.load(std::memory_order_relaxed);
+  info.epoch = Epoch();
   CountObject(slot);
   List(slot);
   AddClean(slot, copy);

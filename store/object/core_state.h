@@ -22,7 +22,7 @@ namespace penstock {
 
 inline constexpr uint64_t kCoreStateMagic = 0x31455441545350;  // "PSTATE1"
 // Any change of what Core::Retire writes, of SlotInfo, CoreStats or EvictionEntry.
-inline constexpr uint32_t kCoreStateVersion = 2;
+inline constexpr uint32_t kCoreStateVersion = 3;
 
 struct CoreStateHeader {
   uint64_t magic = kCoreStateMagic;
@@ -34,6 +34,7 @@ struct CoreStateHeader {
   uint32_t fresh_slot = 0;
   uint32_t reserved = 0;
   uint64_t total_bytes = 0;  // of the whole state
+  uint64_t epoch = 0;        // Core::Epoch
   CoreStats stats;
 };
 

@@ -34,6 +34,7 @@ struct CoreStats {
   uint64_t sealed = 0;
   uint64_t deleted = 0;
   uint64_t evicted = 0;
+  uint64_t eviction_looks = 0;  // at candidates, those that were evicted among them
   uint64_t freed = 0;
   uint64_t refused_full = 0;
   uint64_t compactions = 0;      // windows emptied

@@ -31,6 +31,7 @@ bool Core::Drain(SessionRow row, uint32_t most) {
     if (!Handle(row, record)) break;
     PENSTOCK_CRASH_POINT(kRecordHandled);
   }
+  if (!marked_.empty()) FreeMarked();
   // Before another ring's record is taken, so that a replay after a crash is harmless.
   if (count > 0) session.submissions.PublishHead();
   if (count > 0) PENSTOCK_CRASH_POINT(kHeadPublished);
@@ -41,6 +42,7 @@ bool Core::Turn() {
   ++stats_.turns;
   bool worked = false;
   are_all_taken_ = true;
+  BeginEvictionLooks();
   // By index and backwards: handling may not open sessions, but keep it robust.
   for (size_t i = open_rows_.size(); i-- > 0;) {
     const SessionRow row = open_rows_[i];
@@ -53,6 +55,11 @@ bool Core::Turn() {
     worked = true;
   }
   if (room_changed_ || forgotten_room_waiters_ > 0) ServeRoomWaiters();
+  if (!late_cancels_.empty()) {
+    HandleLateCancels();
+    // The next in line may ask for less.
+    if (room_changed_ && !HasMoreToEvict()) ServeRoomWaiters();
+  }
   if (spill_ != nullptr) SpillAhead();
   worked |= StepCompaction();
   sealed_evictable_ = false;
@@ -166,10 +173,11 @@ void Core::Resolve(const std::vector<Deferred>& deferred) {
     }
     Resolve(item.row, item.record);
   }
+  FreeMarked();
 }
 
 bool Core::PreparePark() {
-  if (!deferred_.empty() || IsCompacting()) return false;
+  if (!deferred_.empty() || !late_cancels_.empty() || IsCompacting()) return false;
   // Written between two turns, by what the disk or a session's end made true: nobody would be
   // told of them before the next turn.
   if (!unpublished_rows_.empty()) return false;

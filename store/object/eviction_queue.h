@@ -20,16 +20,14 @@ namespace penstock {
 
 struct EvictionEntry {
   uint32_t priority = 0;
-  uint32_t epoch = 0;
+  uint64_t epoch = 0;
   uint64_t order = 0;  // among equal epochs, the older entry first
   uint32_t slot = 0;
   uint64_t generation = 0;
 
   friend bool operator>(const EvictionEntry& a, const EvictionEntry& b) {
     if (a.priority != b.priority) return a.priority > b.priority;
-    // As a signed difference: epochs wrap around.
-    const auto later = static_cast<int32_t>(a.epoch - b.epoch);
-    return later != 0 ? later > 0 : a.order > b.order;
+    return a.epoch != b.epoch ? a.epoch > b.epoch : a.order > b.order;
   }
 };
 
@@ -37,7 +35,7 @@ class EvictionQueue {
   using Heap = std::priority_queue<EvictionEntry, std::vector<EvictionEntry>, std::greater<>>;
 
  public:
-  void Push(uint32_t priority, uint32_t epoch, uint32_t slot, uint64_t generation) {
+  void Push(uint32_t priority, uint64_t epoch, uint32_t slot, uint64_t generation) {
     heap_.push({priority, epoch, next_order_++, slot, generation});
   }
   // Keeps the entry's place among equals.

@@ -18,8 +18,8 @@ struct SlotInfo {
   uint32_t next;
   uint32_t holds;  // answers whose asker has not confirmed its own pin yet
   uint32_t maker;  // index into the table of makers
-  uint32_t epoch;  // last use known, for evictable objects
   uint32_t copy_plus_one;  // on disk, of a sealed object; 0: none
+  uint64_t epoch;  // last use known, for evictable objects (Core::Epoch)
   bool in_list;
   bool reserved;   // leased for an id that the caller chose
   bool overflow;   // its id is in the overflow table, not in the hash index

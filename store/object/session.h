@@ -28,6 +28,7 @@ struct PendingRequest {
   ObjectId id;  // what was asked for, or is to be reserved
   uint32_t place = 0;   // of a get: among those who wait for the id
   uint64_t ticket = 0;  // of a wait for room: its own, also of two with one number
+  bool is_cancelled = false;  // of a wait for room, by its asker
 };
 
 struct CoreSession {

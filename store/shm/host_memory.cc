@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "store/base/units.h"
+#include "store/shm/cgroups.h"
 
 namespace penstock {
 namespace {
@@ -32,8 +33,8 @@ uint64_t ReclaimableBytes(const std::string& cgroup, bool is_v2) {
   return sum;
 }
 
-void NoteLimit(const std::string& folder, const std::string& path, bool is_v2,
-               HostMemory& memory) {
+void NoteLimit(const Cgroup& cgroup, HostMemory& memory) {
+  const auto& [folder, path, is_v2] = cgroup;
   const auto limit = ReadNumber(folder + (is_v2 ? "/memory.max" : "/memory.limit_in_bytes"));
   if (!limit) return;
   const uint64_t used =
@@ -68,26 +69,7 @@ HostMemory ReadHostMemory(const std::string& root) {
     if (name == "MemTotal:") memory.limit_bytes = kib * kKiB;
     if (name == "MemAvailable:") memory.available_bytes = kib * kKiB;
   }
-  std::ifstream cgroups(root + "/proc/self/cgroup");
-  while (std::getline(cgroups, line)) {
-    // "number:controllers:/path", without controllers in version 2.
-    const size_t first = line.find(':');
-    const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    const bool is_v2 = controllers.empty();
-    if (!is_v2 && ("," + controllers + ",").find(",memory,") == std::string::npos) continue;
-    const std::string base = root + (is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
-    // Every level above may have a limit of its own. In a container the path may be the one
-    // outside, and what is mounted at the base the cgroup itself.
-    std::string path = line.substr(second + 1);
-    if (path == "/") path.clear();
-    while (path.starts_with('/')) {
-      NoteLimit(base + path, path, is_v2, memory);
-      path.resize(path.find_last_of('/'));
-    }
-    NoteLimit(base, "", is_v2, memory);
-  }
+  for (const Cgroup& cgroup : CgroupsAbove("memory", root)) NoteLimit(cgroup, memory);
   return memory;
 }
 

@@ -45,11 +45,16 @@ class Parker {
 // A producer's side: what it rang for last. Thread safety: any threads of the process.
 class RingMemory {
  public:
-  // After RingProducer::Publish: whether this producer must ring now.
-  bool MustRing(const ParkedFlag& flag) {
+  // After RingProducer::Publish: calls `ring` if the consumer sleeps and was not rung for yet.
+  // True if it did.
+  template <typename Ring>
+  bool RingOnce(const ParkedFlag& flag, Ring&& ring) {
     const uint64_t sleep = flag.load(std::memory_order_seq_cst);
     if (sleep == 0 || sleep == rung_.load(std::memory_order_relaxed)) return false;
-    // Two threads may both ring for one sleep: harmless.
+    ring();
+    // Not before the bell: a thread that reads this leaves the ringing to us, and we may be
+    // stopped in between for as long as the system likes. Two threads may both ring for one
+    // sleep: harmless.
     rung_.store(sleep, std::memory_order_relaxed);
     return true;
   }

@@ -76,14 +76,28 @@ class PinRowReader {
 
   // Call after the mark (SYNC S2, S3).
   bool IsPinned(uint32_t slot) const {
-    return Touched(slot, std::memory_order_seq_cst) &&
-           pins_[slot].count.load(std::memory_order_seq_cst) != 0;
+    return Touched(slot, std::memory_order_seq_cst) && HasPins(slot);
   }
   // 0 when this client never used the slot. A hint.
   uint32_t LastUse(uint32_t slot) const {
-    if (!Touched(slot, std::memory_order_relaxed)) return 0;
+    return Touched(slot, std::memory_order_relaxed) ? LastUseOfTouched(slot) : 0;
+  }
+
+  // The same in two steps, for many slots: the word of the bitmap in which the bit of a slot's
+  // page stands, and then, of slots whose bit does, the rest.
+  static uint32_t WordOf(uint32_t slot) { return slot / kPinsPerPage / 64; }
+  static uint64_t BitOf(uint32_t slot) { return uint64_t{1} << (slot / kPinsPerPage % 64); }
+  void PrefetchPages(uint32_t word) const { __builtin_prefetch(&bitmap_[word]); }
+  uint64_t TouchedPages(uint32_t word) const {
+    return bitmap_[word].load(std::memory_order_seq_cst);
+  }
+  bool HasPins(uint32_t slot) const {
+    return pins_[slot].count.load(std::memory_order_seq_cst) != 0;
+  }
+  uint32_t LastUseOfTouched(uint32_t slot) const {
     return pins_[slot].epoch.load(std::memory_order_relaxed);
   }
+
   // For who only looks: calls visit(slot, count) for each pinned slot in [begin, end) whose
   // page is touched.
   template <typename Visit>
@@ -101,8 +115,7 @@ class PinRowReader {
 
  private:
   bool Touched(uint32_t slot, std::memory_order order) const {
-    const uint64_t word = bitmap_[slot / kPinsPerPage / 64].load(order);
-    return ((word >> (slot / kPinsPerPage % 64)) & 1) != 0;
+    return (bitmap_[WordOf(slot)].load(order) & BitOf(slot)) != 0;
   }
 
   const std::atomic<uint64_t>* bitmap_ = nullptr;

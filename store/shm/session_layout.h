@@ -60,7 +60,7 @@ namespace penstock {
 
 inline constexpr uint64_t kClientSegmentMagic = 0x494c434b434e5450;  // "PTNCKCLI"
 inline constexpr uint64_t kDaemonSegmentMagic = 0x4d44414b434e5450;  // "PTNCKADM"
-inline constexpr uint32_t kSessionLayoutVersion = 3;
+inline constexpr uint32_t kSessionLayoutVersion = 4;
 
 inline constexpr uint32_t kSubmissionEntries = 1024;
 inline constexpr uint32_t kCompletionEntries = 1024;
@@ -77,7 +77,8 @@ enum class SubmissionOp : uint8_t {
   kReturnLease = 6,   // slot, generation
   kGet = 7,           // id -> object; waits for the seal unless flags has kGetNoWait
   kContains = 8,      // id -> answer with detail[0] = 1 or 0
-  kConfirm = 9,       // slot, generation: the client's own pin stands, drop the hold
+  kConfirm = 9,       // slot, generation, and in flags the answer's `count`: the client's own
+                      // pin stands, drop the hold
   kRelease = 10,      // slot, generation: SYNC S3, last release of an unplain slot
   kCancel = 11,       // request: the asker's deadline has passed
   kSync = 12,         // -> answer once every record pushed before has been handled
@@ -97,7 +98,8 @@ struct alignas(64) Submission {
   ObjectId id;
   uint64_t size;
   uint32_t type_tag;
-  uint32_t flags_or_count;  // SealFlags, GetFlags, SubscribeFlags, or a count of leases
+  uint32_t flags_or_count;  // SealFlags, GetFlags, SubscribeFlags, a count of leases, or of a
+                            // confirmation IndexHeader::restarts as the answer said (SYNC S4)
 };
 static_assert(sizeof(Submission) == 64 && offsetof(Submission, id) == 24);
 static_assert(std::is_trivially_copyable_v<Submission>);

@@ -21,6 +21,7 @@
 //      free -> leased        granted to a session
 //      leased -> sealed      its maker's seal record was accepted
 //      leased -> free        given back, or its session died            generation + 1
+//      leased -> deleted     its seal was refused; freed when the last pin goes
 //      sealed -> evicting    the daemon wants the memory and looks for pins
 //      evicting -> sealed    somebody pins it: put back
 //      evicting -> free      nobody does                                generation + 1

@@ -51,14 +51,15 @@ class SlotTable {
 
   // leased -> sealed. Release: whoever reads the state sees the fields.
   void Publish(uint32_t slot, const ObjectFacts& facts) {
-    Slot& target = index_.slot(slot);
-    target.id = facts.id;
-    target.offset = facts.offset;
-    target.size = facts.size;
-    target.metadata_size = facts.metadata_size;
-    target.type_tag = facts.type_tag;
-    target.flags = facts.flags;
+    Fill(slot, facts);
     Set(slot, SlotState::kLeased, SlotState::kSealed, std::memory_order_release);
+  }
+  // leased -> deleted: its seal was refused, and its maker may pin it all the same. The mark of
+  // SYNC S2 and S3, as below.
+  void PublishDeleted(uint32_t slot, const ObjectFacts& facts) {
+    PENSTOCK_CHECK(State(slot) == SlotState::kLeased) << "slot " << slot << " refused unsealed";
+    Fill(slot, facts);
+    Mark(slot, SlotState::kDeleted);
   }
 
   // SYNC S2 pin/evict, daemon's half, first step: the mark. A sequentially consistent
@@ -98,6 +99,15 @@ class SlotTable {
   }
 
  private:
+  void Fill(uint32_t slot, const ObjectFacts& facts) {
+    Slot& target = index_.slot(slot);
+    target.id = facts.id;
+    target.offset = facts.offset;
+    target.size = facts.size;
+    target.metadata_size = facts.metadata_size;
+    target.type_tag = facts.type_tag;
+    target.flags = facts.flags;
+  }
   void Set(uint32_t slot, SlotState from, SlotState to, std::memory_order order) {
     const uint64_t word = Word(slot);
     PENSTOCK_CHECK(StateOf(word) == from) << "slot " << slot << " word " << word;

@@ -53,11 +53,13 @@ std::string ReturnLeasesMessage() {
   return Finish(builder, wire::Body_ReturnLeases, wire::CreateReturnLeases(builder));
 }
 
-std::string TakeOverMessage(const StoreLayouts& layouts) {
+std::string TakeOverMessage(const StoreLayouts& layouts, const std::string& spill_dir) {
   flatbuffers::FlatBufferBuilder builder;
+  flatbuffers::Offset<flatbuffers::String> dir;
+  if (!spill_dir.empty()) dir = builder.CreateString(spill_dir);
   return Finish(builder, wire::Body_TakeOver,
                 wire::CreateTakeOver(builder, kProtocolVersion, layouts.index, layouts.session,
-                                     layouts.lease, layouts.spill));
+                                     layouts.lease, layouts.spill, dir));
 }
 
 std::string HandOverMessage() {

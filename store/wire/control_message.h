@@ -45,7 +45,8 @@ std::string RefusedMessage(const absl::Status& why);
 std::string GoodbyeMessage();
 std::string RestartedMessage(uint32_t restarts);
 std::string ReturnLeasesMessage();
-std::string TakeOverMessage(const StoreLayouts& layouts);
+// `spill_dir`: as CanonicalDirectory gives it; empty: none.
+std::string TakeOverMessage(const StoreLayouts& layouts, const std::string& spill_dir = "");
 std::string HandOverMessage();
 std::string StatusRequestMessage();
 std::string StatusReplyMessage(const StatusFacts& facts);

@@ -73,7 +73,7 @@ void BusyClient::Run() {
       GiveUp("delete: " + deleted.ToString());
     }
   }
-  Must(client_.Sync());
+  SyncWithRefusals();
 }
 
 void BusyClient::Step() {
@@ -90,9 +90,10 @@ void BusyClient::Step() {
       if (Must(client_.Contains(ObjectId::FromName("nobody made it")))) GiveUp("contains");
       break;
     case 6:
-      Must(client_.Sync());
+      SyncWithRefusals();
       break;
     case 7: case 8:
+      if (random_() % 4 == 0) MakeTwice();
       if (!made_.empty() && random_() % 2 == 0) DeleteAny();
       break;
     default:
@@ -137,6 +138,29 @@ void BusyClient::Make() {
     made_[Must(builder.Seal())] = made;
   }
   if (!made.evictable) live_bytes_ += made.size;
+}
+
+// One id given to two creates: the first seal stays, and the second one's bytes for its view.
+void BusyClient::MakeTwice() {
+  const Made made{next_seed_++, 3000, false};
+  const uint64_t other_seed = next_seed_++;
+  const ObjectId id = Must(client_.NextId());
+  const CreateOptions options{.id = id, .deadline = kPatience};
+  Builder first = Must(client_.Create(made.size, options));
+  Builder second = Must(client_.Create(made.size, options));
+  FillPattern(first.data(), made.seed);
+  FillPattern(second.data(), other_seed);
+  Must(first.Seal().status());
+  const ObjectView view = Must(second.SealToView());
+  SyncWithRefusals();
+  if (!HasPattern(view.data(), other_seed)) GiveUp("other bytes in the view of a refused seal");
+  made_[id] = made;
+  live_bytes_ += made.size;
+}
+
+void BusyClient::SyncWithRefusals() {
+  const absl::Status status = client_.Sync();
+  if (!status.ok() && !absl::IsAlreadyExists(status)) GiveUp("sync: " + status.ToString());
 }
 
 void BusyClient::Check(const ObjectId& id, const Made& made) {

@@ -64,6 +64,8 @@ class BusyClient {
   void Run();
   void Step();
   void Make();
+  void MakeTwice();
+  void SyncWithRefusals();
   void Check(const ObjectId& id, const Made& made);
   void CheckAll();
   std::string WhatTheDaemonSays() const;

@@ -172,6 +172,7 @@ class Program {
         client.pins().Pin(slot, 1);
         segments.submissions[tail % kSubmissionEntries] =
             testing::SlotRecord(SubmissionOp::kConfirm, slot, answer.object.generation);
+        segments.submissions[tail % kSubmissionEntries].flags_or_count = answer.count;
         header.submission_tail.store(tail + 1);
         return;
       }

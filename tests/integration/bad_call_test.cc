@@ -3,7 +3,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <limits>
+#include <thread>
 
 #include "store/base/units.h"
 #include "tests/integration/helpers.h"
@@ -168,6 +170,170 @@ TEST(BadCall, ADaemonThatIsStoppedIsReportedWithinTheDeadline) {
   EXPECT_TRUE(client.Put(Pattern(1, 3 * kMiB)).ok());
   Must(client.Sync());
   EXPECT_EQ(daemon.Status().Counter("get_waiters"), 0u);
+}
+
+// An id is good for one Create. Of two, the first seal stays; nothing that can be read changes.
+TEST(BadCall, TheViewOfARefusedSealKeepsItsBytesAndSyncSaysSo) {
+  const TestDaemon daemon({"--memory", "8MiB"});
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  const ObjectId id = Must(client.NextId());
+  Builder first = Must(client.Create(kMiB, {.id = id}));
+  Builder second = Must(client.Create(kMiB, {.id = id}));
+  FillPattern(first.data(), 1);
+  FillPattern(second.data(), 2);
+  Must(first.Seal().status());
+  const ObjectView view = Must(second.SealToView());
+  EXPECT_TRUE(Says(client.Sync(), StatusCode::kAlreadyExists, id.ToHex()));
+  Must(client.Sync());  // said once
+  for (int i = 0; i < 6; ++i) PutPattern(client, 3, kMiB, {.evictable = true, .deadline = kNow});
+  EXPECT_TRUE(HasPattern(view.data(), 2));
+  EXPECT_TRUE(HasPattern(Must(client.Get(id)).data(), 1));
+}
+
+// A get of what this process sealed comes before the daemon's refusal.
+TEST(BadCall, WhatWasReadBeforeItsSealWasRefusedKeepsItsBytes) {
+  const TestDaemon daemon({"--memory", "8MiB"});
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  for (int round = 0; round < 50; ++round) {
+    const ObjectId id = Must(client.NextId());
+    Builder first = Must(client.Create(kMiB / 2, {.id = id}));
+    Builder second = Must(client.Create(kMiB / 2, {.id = id}));
+    FillPattern(first.data(), 1);
+    FillPattern(second.data(), 2);
+    Must(first.Seal().status());
+    Must(second.Seal().status());
+    const ObjectView view = Must(client.Get(id));
+    const bool is_first = HasPattern(view.data(), 1);
+    EXPECT_TRUE(is_first || HasPattern(view.data(), 2));
+    EXPECT_EQ(client.Sync().code(), StatusCode::kAlreadyExists);
+    const ObjectId other = PutPattern(client, 3, kMiB / 2, {.deadline = kNow});
+    EXPECT_TRUE(HasPattern(view.data(), is_first ? 1 : 2));
+    Must(client.Delete(other));
+    Must(client.Delete(id));
+  }
+}
+
+TEST(BadCall, TwoClientsThatMakeAThirdOnesIdDoNotBothHearThatAllIsWell) {
+  const TestDaemon daemon;
+  Client maker = daemon.Connect();
+  Client one = daemon.Connect();
+  const ObjectId id = Must(maker.NextId());
+  Builder of_one = Must(one.Create(100, {.id = id}));
+  Builder of_maker = Must(maker.Create(100, {.id = id}));
+  EXPECT_EQ(daemon.Connect().Create(100, {.id = id}).status().code(), StatusCode::kAlreadyExists);
+  Must(of_maker.Seal().status());
+  Must(maker.Sync());
+  Must(of_one.Seal().status());
+  EXPECT_TRUE(Says(one.Sync(), StatusCode::kAlreadyExists, id.ToHex()));
+  Must(maker.Sync());
+}
+
+// More ids than the daemon takes requests from a session at once.
+TEST(BadCall, AGetOfVeryManyMissingIdsCostsTheCallOnly) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  const ObjectId here = PutPattern(client, 1, 100);
+  constexpr size_t kMany = 200'000;
+  std::vector<ObjectId> ids;
+  for (size_t i = 0; i < kMany; ++i) ids.push_back(Must(client.NextId()));
+  ids[kMany / 2] = here;
+  const auto found = client.GetMany(ids, kNow);
+  for (size_t i = 0; i < kMany; ++i) {
+    ASSERT_EQ(found[i].status().code(), i == kMany / 2 ? StatusCode::kOk : StatusCode::kNotFound)
+        << i;
+  }
+  const auto late = client.GetMany(ids, absl::Milliseconds(200));
+  for (size_t i = 0; i < kMany; ++i) {
+    ASSERT_EQ(late[i].status().code(),
+              i == kMany / 2 ? StatusCode::kOk : StatusCode::kDeadlineExceeded) << i;
+  }
+  EXPECT_EQ(daemon.Status().Counter("broken_sessions"), 0u);
+  EXPECT_TRUE(HasPattern(Must(client.Get(here)).data(), 1));
+}
+
+// Those that wait first do not keep the others from being asked for.
+TEST(BadCall, AGetOfVeryManyIdsFindsWhatComesMeanwhile) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  Client maker = daemon.Connect();
+  constexpr size_t kMany = 5'000;
+  std::vector<ObjectId> ids;
+  for (size_t i = 0; i < kMany; ++i) ids.push_back(Must(maker.NextId()));
+  std::thread making([&] {
+    absl::SleepFor(absl::Milliseconds(20));
+    for (size_t i = kMany; i-- > 1;) Must(maker.Put("x", {.id = ids[i]}));
+  });
+  const auto found = client.GetMany(ids, absl::Seconds(2));
+  making.join();
+  for (size_t i = 1; i < kMany; ++i) ASSERT_TRUE(found[i].ok()) << i << found[i].status();
+  EXPECT_EQ(found[0].status().code(), StatusCode::kDeadlineExceeded);
+}
+
+TEST(BadCall, MoreObjectsAtOnceThanTheStoreTakesAreRefusedAtOnce) {
+  const TestDaemon daemon({"--memory", "16MiB", "--objects", "1000"});
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  EXPECT_TRUE(Says(client.CreateMany(std::vector<uint64_t>(5000, 1)),
+                   StatusCode::kInvalidArgument, "--objects"));
+  EXPECT_TRUE(Says(client.CreateMany(std::vector<uint64_t>(17, kMiB)),
+                   StatusCode::kInvalidArgument, "--memory"));
+  EXPECT_TRUE(Says(client.CreateMany(std::vector<uint64_t>(3, ~uint64_t{0} / 2)),
+                   StatusCode::kInvalidArgument, "--memory"));
+  EXPECT_EQ(Must(client.CreateMany(std::vector<uint64_t>(10, kMiB))).size(), 10u);
+}
+
+TEST(BadCall, ADeleteOfWhatIsNotHereDoesNotSpeakOfWaiting) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  const absl::Status status = client.Delete(ObjectId::FromName("none"));
+  EXPECT_TRUE(Says(status, StatusCode::kNotFound, "nothing was deleted"));
+  EXPECT_FALSE(Says(status, StatusCode::kNotFound, "wait"));
+}
+
+// Either alone fits. Neither waits with what the other one needs.
+TEST(BadCall, TwoThatMakeManyAtOnceBothGetThem) {
+  const TestDaemon daemon({"--memory", "64MiB"});
+  daemon.WaitPopulated();
+  const std::vector<uint64_t> sizes(40, kMiB);
+  std::vector<absl::Status> outcomes(2);
+  std::vector<std::thread> threads;
+  for (absl::Status& outcome : outcomes) {
+    threads.emplace_back([&daemon, &sizes, &outcome] {
+      Client client = daemon.Connect();
+      for (int round = 0; round < 5 && outcome.ok(); ++round) {
+        const auto builders = client.CreateMany(sizes, {.deadline = absl::Seconds(30)});
+        outcome = builders.status();
+        absl::SleepFor(absl::Milliseconds(2));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const absl::Status& outcome : outcomes) EXPECT_TRUE(outcome.ok()) << outcome;
+}
+
+TEST(BadCall, ManyThatDoNotFitLeaveOthersTheRest) {
+  const TestDaemon daemon({"--memory", "16MiB", "--objects", "1000"});
+  daemon.WaitPopulated();
+  Client holder = daemon.Connect();
+  const auto held = Must(holder.CreateMany(std::vector<uint64_t>(600, 64)));
+  std::atomic<bool> ends{false};
+  std::thread waiting([&] {
+    Client client = daemon.Connect();
+    const auto none = client.CreateMany(std::vector<uint64_t>(500, 64),
+                                        {.deadline = absl::Seconds(1)});
+    EXPECT_EQ(none.status().code(), StatusCode::kResourceExhausted);
+    ends = true;
+  });
+  Client bystander = daemon.Connect();
+  while (!ends) {
+    const auto id = bystander.Put("64 bytes", {.deadline = absl::Milliseconds(200)});
+    EXPECT_TRUE(id.ok()) << id.status();
+    if (!id.ok()) break;
+    Must(bystander.Delete(*id));
+  }
+  waiting.join();
 }
 
 }  // namespace

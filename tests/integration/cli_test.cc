@@ -103,5 +103,25 @@ TEST(CommandLine, WhatIsWrongIsSaidWithTheNextStep) {
   EXPECT_TRUE(Contains(outcome.output, "--help")) << outcome.output;
 }
 
+TEST(CommandLine, AnUnknownCommandIsNamedAndTheOnesThatThereAreAreListed) {
+  const ProgramOutcome outcome = RunProgram({ProgramPath("penstock"), "stats"});
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_TRUE(Contains(outcome.output, "'stats'")) << outcome.output;
+  EXPECT_TRUE(Contains(outcome.output, "status objects memory")) << outcome.output;
+}
+
+// A full disk, or a pipe that nobody reads, is no success.
+TEST(CommandLine, OutputThatIsNotWrittenIsAFailure) {
+  const TestDaemon daemon;
+  for (const std::string& command : {std::string("status"), std::string("objects"),
+                                     std::string("status --json"), std::string("doctor")}) {
+    const ProgramOutcome outcome =
+        RunProgram({"/bin/sh", "-c", ProgramPath("penstock") + " " + command + " --dir " +
+                                         daemon.dir() + " >/dev/full"});
+    EXPECT_EQ(outcome.exit_code, 1) << command;
+    EXPECT_TRUE(Contains(outcome.output, "could not be written")) << outcome.output;
+  }
+}
+
 }  // namespace
 }  // namespace penstock::testing

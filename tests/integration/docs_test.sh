@@ -7,7 +7,7 @@
 set -euo pipefail
 
 cd "${1:-$(dirname "$0")/../..}"
-sources=(docs/formats/*.md docs/decisions/*.md docs/architecture.md store/shm/*_layout.h
+sources=(docs/formats/*.md docs/decisions/*.md docs/architecture.md docs/limits.md store/shm/*_layout.h
          store/spill/*_layout.h)
 
 missing=0

@@ -1,6 +1,11 @@
 // How objects end: deleted, evicted, with their session, or aborted; and what a full store
 // does meanwhile.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
 
 #include <fmt/format.h>
 
@@ -264,6 +269,38 @@ TEST(FullStore, OneBlockGoesThroughTheHandsOfAllWhoWait) {
   Must(client.Delete(ids[0]));
   // Each gives it back at its end.
   for (const pid_t child : children) EXPECT_EQ(WaitForChild(child), 0);
+}
+
+// What a program prints must not reach the daemon, also where it was started without streams.
+TEST(Lifetime, AClientWithoutStandardStreamsKeepsTheirNumbersFree) {
+  const TestDaemon daemon;
+  const int code = RunInChild([&] {
+    for (const int fd : {0, 1, 2}) close(fd);
+    Client client = daemon.Connect();
+    const ObjectId id = Must(client.Put("text"));
+    for (const int fd : {0, 1, 2}) PENSTOCK_CHILD_EXPECT(fcntl(fd, F_GETFD) < 0);
+    PENSTOCK_CHILD_EXPECT(write(1, "hello", 5) < 0);
+    PENSTOCK_CHILD_EXPECT(Must(client.Get(id)).data().size() == 4);
+    return 0;
+  });
+  EXPECT_EQ(code, 0);
+  EXPECT_EQ(daemon.Status().Counter("broken_sessions"), 0u);
+}
+
+TEST(Lifetime, ADaemonWithoutStandardStreamsTakesTheirNumbersForNothing) {
+  const TempDir dir;
+  const ProgramOutcome started = RunProgram(
+      {"/bin/sh", "-c", ProgramPath("penstockd") + " --memory 16MiB --dir " + dir.path() +
+                            "/store <&- >&- 2>&- & echo $!"});
+  const pid_t pid = static_cast<pid_t>(std::stol(started.output));
+  const std::string store = dir.path() + "/store";
+  ASSERT_TRUE(Eventually([&] { return Client::Connect({.dir = store}).ok(); }));
+  for (const int fd : {0, 1, 2}) {
+    EXPECT_EQ(std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/fd/" +
+                                            std::to_string(fd)), "/dev/null");
+  }
+  kill(pid, SIGTERM);
+  EXPECT_TRUE(Eventually([&] { return kill(pid, 0) != 0; }));
 }
 
 }  // namespace

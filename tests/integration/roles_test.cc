@@ -235,6 +235,38 @@ TEST(Roles, AGuestWhoReadsOnlyFindsNoWayToWrite) {
   EXPECT_TRUE(NothingIsLeft(daemon, 1));
 }
 
+// The daemon answers root, and what it says is that the store is another user's.
+TEST(Roles, RootHearsWhoseStoreItIsAndNotThatTheDaemonIsSilent) {
+  SKIP_UNLESS_ROOT();
+  const TempDir dir;
+  ASSERT_EQ(chown(dir.path().c_str(), kNobody, kNobody), 0);
+  const std::string store = dir.path() + "/store";
+  // By its descriptor: the folders above it may be closed to others.
+  const UniqueFd program(open(ProgramPath("penstockd").c_str(), O_RDONLY));
+  ASSERT_TRUE(program.valid());
+  const pid_t daemon = StartChild([&] {
+    if (!BecomeNobody()) return 1;
+    std::vector<std::string> words = {"penstockd", "--dir", store, "--memory", "16MiB"};
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    fexecve(program.get(), arguments.data(), environ);
+    return 1;
+  });
+  ProgramOutcome status;
+  EXPECT_TRUE(Eventually([&] {
+    status = RunProgram({ProgramPath("penstock"), "status", "--dir", store});
+    return Contains(status.output, "belongs to user");
+  })) << status.output;
+  EXPECT_EQ(status.exit_code, 2);
+  EXPECT_FALSE(Contains(status.output, "gdb")) << status.output;
+  EXPECT_TRUE(Contains(status.output, "16.00 MiB")) << status.output;
+  const ProgramOutcome doctor = RunProgram({ProgramPath("penstock"), "doctor", "--dir", store});
+  EXPECT_TRUE(Contains(doctor.output, "the daemon of another user runs")) << doctor.output;
+  EXPECT_EQ(kill(daemon, SIGTERM), 0);
+  EXPECT_EQ(WaitForChild(daemon), 0);
+}
+
 // Its library refuses these calls first; a process without it loses its session.
 TEST(Roles, ARecordThatWritesEndsASessionThatMayOnlyRead) {
   const TestDaemon daemon;

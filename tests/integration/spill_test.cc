@@ -230,6 +230,18 @@ TEST(Spill, AFullDiskRefusesCreatorsAndLosesNothing) {
   const uint64_t troubles = daemon.Status().Counter("spill_troubles");
   EXPECT_GT(troubles, 0u);
   EXPECT_LT(troubles, 1000u);
+  // The operator hears of it, where, and not twice a second.
+  EXPECT_TRUE(Says(refusal, StatusCode::kResourceExhausted, "penstock status names"));
+  const ProgramOutcome status =
+      RunProgram({ProgramPath("penstock"), "status", "--dir", daemon.dir()});
+  EXPECT_TRUE(Contains(status.output, "On disk")) << status.output;
+  EXPECT_TRUE(Contains(status.output, disk.path())) << status.output;
+  const std::string log = daemon.Output();
+  const std::string line = "no object can be written to disk in " + disk.path();
+  size_t lines = 0;
+  for (size_t at = log.find(line); at != std::string::npos; at = log.find(line, at + 1)) ++lines;
+  EXPECT_GE(lines, 1u);
+  EXPECT_LE(lines, troubles / 2 + 1);
   for (size_t i = 0; i < 12; ++i) Must(client.Delete(ids[i]));
   for (uint64_t i = 12; i < ids.size(); ++i) {
     EXPECT_TRUE(HasPattern(Must(client.Get(ids[i], kPatience)).data(), i));

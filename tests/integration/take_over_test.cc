@@ -107,6 +107,29 @@ TEST(TakeOver, GoesOnWithWhatIsOnDisk) {
   }
 }
 
+// What is on disk would be answered as gone.
+TEST(TakeOver, WithAForgottenOrAnotherSpillDirectoryIsRefusedAndNamesTheRightOne) {
+  const TempDir disk, other;
+  TestDaemon daemon({"--memory", "16MiB", "--spill-dir", disk.path()});
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  const ObjectId id = PutPattern(client, 1, 1 << 20);
+  const std::vector<std::string> plain = {ProgramPath("penstockd"), "--dir", daemon.dir(),
+                                          "--take-over"};
+  const auto forgotten = RunProgram(plain);
+  EXPECT_EQ(forgotten.exit_code, 1);
+  EXPECT_TRUE(Contains(forgotten.output, "without --spill-dir")) << forgotten.output;
+  EXPECT_TRUE(Contains(forgotten.output, "--spill-dir " + disk.path())) << forgotten.output;
+  std::vector<std::string> elsewhere = plain;
+  elsewhere.insert(elsewhere.end(), {"--spill-dir", other.path()});
+  const auto wrong = RunProgram(elsewhere);
+  EXPECT_EQ(wrong.exit_code, 1);
+  EXPECT_TRUE(Contains(wrong.output, other.path())) << wrong.output;
+  EXPECT_EQ(daemon.Status().Counter("restarts"), 0u);
+  TakeOver(daemon);  // with the same flags
+  EXPECT_TRUE(HasPattern(Must(client.Get(id)).data(), 1));
+}
+
 TEST(TakeOver, TheNewKeeperKeepsAndTheNewDaemonFindsASuccessorForIt) {
   TestDaemon daemon;
   Client client = daemon.Connect();

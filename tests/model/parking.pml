@@ -35,7 +35,7 @@ byte rung[RINGS];
 #endif
 
 /* Producer: tail.exchange(count, seq_cst); parked.load(seq_cst); write(eventfd), with
- * numbered sleeps once for each number (RingMemory::MustRing). */
+ * numbered sleeps once for each number (RingMemory::RingOnce). */
 inline publish(who, ring, count, flag) {
 #ifdef NO_PRODUCER_FENCE
   store(who, TAIL(ring), count);
@@ -44,7 +44,7 @@ inline publish(who, ring, count, flag) {
 #endif
   load(who, PARKED, flag);
   if
-  :: flag != 0 && !RUNG_ALREADY(ring, flag) -> REMEMBER(ring, flag); eventfd = true
+  :: flag != 0 && !RUNG_ALREADY(ring, flag) -> eventfd = true; REMEMBER(ring, flag)
   :: else
   fi;
   flag = 0

@@ -26,8 +26,7 @@ void Simulation::TakeAnswers(Actor& actor) {
   // Answered twice, after a restart: what comes with the second is given back.
   for (const Completion& second : actor.client->TakeSecondAnswers()) {
     if (second.op == CompletionOp::kObject) {
-      actor.client->Push(SlotRecord(SubmissionOp::kConfirm, second.object.slot,
-                                    second.object.generation));
+      actor.client->Push(ConfirmRecord(second));
     } else if (second.op == CompletionOp::kGrant) {
       const FakeLease lease = LeaseIn(second);
       Note("{} gives back slot {} generation {}", actor.client->number(), lease.slot,
@@ -89,7 +88,7 @@ void Simulation::TakeOver(Actor& actor, const Completion& answer) {
   client.pins().Pin(slot, store_.index().header().epoch.load());
   // SYNC S4 hold, as the library does it.
   if (answer.count == static_cast<uint8_t>(store_.index().header().restarts.load())) {
-    client.Push(SlotRecord(SubmissionOp::kConfirm, slot, answer.object.generation));
+    client.Push(ConfirmRecord(answer));
   } else if (store_.GenerationOfSlot(slot) != answer.object.generation ||
              store_.StateOfSlot(slot) != SlotState::kSealed) {
     client.Unpin(slot);

@@ -62,6 +62,13 @@ Submission LeaseRecord(uint64_t block_bytes, uint32_t count) {
   return record;
 }
 
+Submission ConfirmRecord(const Completion& answer) {
+  Submission record =
+      SlotRecord(SubmissionOp::kConfirm, answer.object.slot, answer.object.generation);
+  record.flags_or_count = answer.count;
+  return record;
+}
+
 Submission ReserveRecord(const ObjectId& id, uint64_t block_bytes) {
   Submission record{};
   record.op = SubmissionOp::kReserve;
@@ -203,7 +210,7 @@ bool FakeClient::Unpin(uint32_t slot) {
 
 void FakeClient::Confirm(const Completion& object) {
   pins_.Pin(object.object.slot, index_.header().epoch.load(std::memory_order_relaxed));
-  Push(SlotRecord(SubmissionOp::kConfirm, object.object.slot, object.object.generation));
+  Push(ConfirmRecord(object));
 }
 
 FakeStore::FakeStore(const FakeStoreOptions& options)

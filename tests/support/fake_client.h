@@ -54,6 +54,8 @@ struct FakeObject {
 Submission SealRecord(const FakeLease& lease, const ObjectId& id, uint64_t size,
                       uint32_t flags = 0);
 Submission SlotRecord(SubmissionOp op, uint32_t slot, uint64_t generation);
+// Of the hold that came with this answer.
+Submission ConfirmRecord(const Completion& answer);
 Submission IdRecord(SubmissionOp op, const ObjectId& id, uint32_t flags = 0);
 Submission LeaseRecord(uint64_t block_bytes, uint32_t count = 1);
 Submission ReserveRecord(const ObjectId& id, uint64_t block_bytes);

@@ -2,16 +2,22 @@
 #include <CLI/CLI.hpp>
 #include <penstock/client.h>
 
+#include <algorithm>
 #include <functional>
 #include <iostream>
+#include <string>
 
 #include "store/base/store_directory.h"
+#include "store/base/unique_fd.h"
 #include "tools/penstock/commands.h"
 #include "tools/penstock/doctor.h"
 
 namespace {
 
 int Doctor(const penstock::LookOptions& options) {
+  if (const absl::Status withheld = penstock::CheckWithheld(); !withheld.ok()) {
+    return penstock::Fail(withheld);
+  }
   penstock::Host host;
   host.trials = penstock::TryHost();
   host.processor = penstock::ThisProcessor();
@@ -19,6 +25,12 @@ int Doctor(const penstock::LookOptions& options) {
   if (const auto status = penstock::QueryStatus(options.dir); status.ok()) {
     host.daemon_pid = static_cast<int32_t>(status->Counter("daemon_pid"));
     host.copy_plan = static_cast<uint32_t>(status->Counter("copy_plan"));
+    host.arena_bytes = status->Counter("arena_bytes");
+    host.population_done = status->Counter("population_done") != 0;
+  } else if (absl::IsPermissionDenied(status.status())) {
+    host.why_no_daemon = "the daemon of another user runs";
+  } else if (absl::IsDeadlineExceeded(status.status())) {
+    host.why_no_daemon = "a daemon runs, and does not answer,";
   }
   const std::vector<penstock::Finding> findings = penstock::Examine(host);
   std::cout << (options.json ? penstock::FormatFindingsAsJson(findings)
@@ -41,6 +53,17 @@ class CommandLine {
     AddClients();
     AddTop();
     AddDoctor();
+  }
+
+  bool Has(const std::string& name) const {
+    return std::any_of(commands_.begin(), commands_.end(), [&name](const Command& command) {
+      return command.app->get_name() == name;
+    });
+  }
+  std::string Names() const {
+    std::string names;
+    for (const Command& command : commands_) names += " " + command.app->get_name();
+    return names;
   }
 
   int Run() {
@@ -150,6 +173,7 @@ class CommandLine {
 }  // namespace
 
 int main(int argc, char** argv) {
+  penstock::FillStandardStreams();
   CLI::App app{"Looks at a running Penstock store, and at the host below it."};
   app.require_subcommand(1);
   app.footer(
@@ -163,6 +187,15 @@ int main(int argc, char** argv) {
       "  penstock doctor                  what this host gives Penstock, and how to give more\n"
       "penstock COMMAND --help says more.");
   CommandLine line(app);
+  if (argc > 1 && argv[1][0] != '-' && !line.Has(argv[1])) {
+    std::cerr << "penstock: there is no command '" << argv[1] << "'; there are"
+              << line.Names() << ". penstock --help says more\n";
+    return static_cast<int>(CLI::ExitCodes::ExtrasError);
+  }
   CLI11_PARSE(app, argc, argv);
-  return line.Run();
+  const int status = line.Run();
+  std::cout.flush();
+  if (std::cout) return status;
+  std::cerr << "penstock: the output could not be written: is the disk full, or the reader gone?\n";
+  return status != 0 ? status : penstock::kExitFailed;
 }

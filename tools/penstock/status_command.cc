@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <penstock/client.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "store/base/units.h"
@@ -24,6 +25,10 @@ void Row(std::string_view name, const std::string& value, const std::string& rem
 
 void PrintStatus(const DaemonStatus& status, const std::string& dir) {
   const auto count = [&](std::string_view name) { return status.Counter(name); };
+  const auto has = [&](std::string_view name) {
+    return std::any_of(status.counters.begin(), status.counters.end(),
+                       [name](const auto& counter) { return counter.first == name; });
+  };
   const auto number = [&](std::string_view name) { return fmt::format("{}", count(name)); };
   std::cout << fmt::format("Penstock store at {} (daemon process {})\n\nMemory\n", dir,
                            count("daemon_pid"));
@@ -42,6 +47,15 @@ void PrintStatus(const DaemonStatus& status, const std::string& dir) {
       fmt::format("{} of it evictable", FormatBytes(count("evictable_bytes"))));
   Row("leased", FormatBytes(count("leased_bytes")), "being filled, or granted ahead");
   Row("free", FormatBytes(count("free_bytes")));
+  if (has("spill_direct")) {
+    std::cout << "\nOn disk\n";
+    Row("objects", number("spilled_objects"), "not in memory");
+    Row("copies", FormatBytes(count("spill_live_bytes")), "of objects, also of some in memory");
+    Row("files", FormatBytes(count("spill_file_bytes")), fmt::format("in {} of them",
+                                                                     count("spill_files")));
+    Row("failed writes", number("spill_troubles"),
+        count("spill_trouble") != 0 ? "the last one too: see the note" : "");
+  }
   std::cout << "\nNow\n";
   Row("objects", number("objects"), fmt::format("of {} slots", count("slots")));
   Row("doomed", number("doomed"), "deleted, still pinned");
@@ -75,10 +89,10 @@ std::string WhyNoStatus(const WindowAnswer& keeper) {
   return WhyNoAnswer("daemon", keeper.daemon_pid, state);
 }
 
-void PrintView(const StoreView& view, const std::string& dir) {
+void PrintView(const StoreView& view, const std::string& dir, const std::string& why) {
   const WindowAnswer& keeper = view.keeper();
   const StoreSums sums = SumUp(view);
-  std::cout << fmt::format("Penstock store at {}: {}.\n", dir, WhyNoStatus(keeper))
+  std::cout << fmt::format("Penstock store at {}: {}.\n", dir, why)
             << fmt::format("Keeper process {} has seen {} daemons die.\n", keeper.keeper_pid,
                            keeper.deaths);
   if (!view.has_store()) {
@@ -104,12 +118,12 @@ void PrintView(const StoreView& view, const std::string& dir) {
   std::cout << "\nThe same way work: penstock objects, memory, clients and top.\n";
 }
 
-void PrintJson(const StoreView& view) {
+void PrintJson(const StoreView& view, const std::string& why) {
   const WindowAnswer& keeper = view.keeper();
   const StoreSums sums = SumUp(view);
   nlohmann::ordered_json json;
   json["answers"] = false;
-  json["why"] = WhyNoStatus(keeper);
+  json["why"] = why;
   json["daemon_pid"] = keeper.daemon_pid;
   json["daemon_state"] = NameOf(StateOfProcess(keeper.daemon_pid));
   json["serving"] = keeper.is_serving != 0;
@@ -146,8 +160,12 @@ int Status(const LookOptions& options) {
     if (absl::IsDeadlineExceeded(view.status())) Fail(view.status());
     return Fail(status.status());
   }
-  if (options.json) PrintJson(*view);
-  else PrintView(*view, options.dir);
+  // It did answer, and tells another user's program nothing. Only root gets as far as this.
+  const std::string why = absl::IsPermissionDenied(status.status())
+                              ? std::string(status.status().message())
+                              : WhyNoStatus(view->keeper());
+  if (options.json) PrintJson(*view, why);
+  else PrintView(*view, options.dir, why);
   return kExitNoAnswer;
 }
 

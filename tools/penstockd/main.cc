@@ -7,11 +7,13 @@
 #include <utility>
 
 #include "store/base/processor.h"
+#include "store/base/unique_fd.h"
 #include "tools/penstockd/keeper.h"
 #include "tools/penstockd/options.h"
 #include "tools/penstockd/take_over.h"
 
 int main(int argc, char** argv) {
+  penstock::FillStandardStreams();
   penstock::ParsedOptions parsed = 
       penstock::ParseOptions(argc, argv, penstock::IsSuccessorKeeper());
   if (parsed.exit_code) return *parsed.exit_code;
@@ -27,7 +29,7 @@ int main(int argc, char** argv) {
   prctl(PR_SET_NAME, "penstock-keeper");
   if (penstock::IsSuccessorKeeper()) return penstock::RunSuccessorKeeper(options, argv);
   if (options.take_over) {
-    auto all = penstock::TakeOverStore(options.dir);
+    auto all = penstock::TakeOverStore(options.dir, options.spill_dir);
     if (all.ok()) {
       return penstock::RunHeirKeeper(options, std::move(all->kept),
                                      std::move(all->daemon_pidfd), argv);

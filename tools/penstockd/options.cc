@@ -225,7 +225,7 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   app.add_option("--keep-free", flags["keep-free"],
                  "so much free memory does not go (an eighth of the arena)");
   app.add_option("--cpus", flags["cpus"],
-                 "CPUs that tasks may use, 1 to 10000 (as many as the machine has)");
+                 "CPUs that tasks may use, 1 to 10000 (those that affinity and cgroups leave it)");
   app.add_option("--max-workers", flags["max-workers"],
                  "most processes of tasks and actors, 1 to 512 (64)");
   app.add_option("--owner-pid", flags["owner-pid"],

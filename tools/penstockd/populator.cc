@@ -13,6 +13,7 @@
 
 #include "store/base/errors.h"
 #include "store/base/units.h"
+#include "store/shm/host_cpus.h"
 #include "store/shm/huge_pages.h"
 #include "store/shm/parking.h"
 
@@ -236,7 +237,7 @@ void Populator::Run() {
   // The index after the first extent, so that nobody waits for it: look-ups work on any pages.
   if (PopulateNextStep() || options_.rest_waits) {
     std::vector<std::thread> helpers;
-    const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMostThreads);
+    const unsigned threads = std::min(ReadHostCpus().count, kMostThreads);
     try {
       for (unsigned i = 1; i < threads; ++i) helpers.emplace_back([this] { PopulateArena(); });
     } catch (const std::system_error&) {

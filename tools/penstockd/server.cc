@@ -14,6 +14,7 @@
 #include "store/base/spin_lock.h"
 #include "store/base/streaming_copy.h"
 #include "store/base/units.h"
+#include "store/shm/host_cpus.h"
 #include "store/shm/parking.h"
 #include "store/wire/packet_socket.h"
 #include "tools/penstockd/coarse_clock.h"
@@ -89,7 +90,7 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
   NodeOptions node;
   node.dir = options_.dir;
   node.cpus = options_.cpus > 0 ? options_.cpus
-                                : static_cast<double>(std::thread::hardware_concurrency());
+                                : static_cast<double>(ReadHostCpus().count);
   node.max_workers = options_.max_workers;
   node.started_ahead = std::min(options_.max_workers, static_cast<uint32_t>(node.cpus));
   node_ = std::make_unique<NodeService>(*reactor_, *this, node);
@@ -202,6 +203,7 @@ void Server::DoNowAndThen(int64_t now_ns) {
   if (now_ns - quotas_looked_at_ns_ < kBetweenQuotaLooks_ms * 1'000'000) return;
   quotas_looked_at_ns_ = now_ns;
   core_->EnforcePinQuota(now_ns / 1'000'000);
+  core_->LookAgainAtKept();
 }
 
 // What nobody needed for a while goes to the host, and comes back before the last of what is
@@ -223,7 +225,8 @@ void Server::MoveIdleMemory(int64_t now_ns) {
 // A disk that was full is tried again now and then, and who says nothing is not waited for.
 int Server::MostSleepMs() const {
   int most_ms = core_->spill_stopped() ? kSpillRetry_ms : -1;
-  if (options_.pin_quota_bytes > 0 && core_->somebody_waits_for_releases()) {
+  if (core_->somebody_waits_for_releases() &&
+      (options_.pin_quota_bytes > 0 || core_->keeps_any())) {
     most_ms = kBetweenQuotaLooks_ms;
   }
   const auto at_most = [&most_ms](int64_t ns) {
@@ -311,7 +314,14 @@ void Server::TakeCopyChoice() {
   const uint32_t word = PackCopyPlan(outcome->plan);
   memory_.index.header().copy_plan.store(word, std::memory_order_relaxed);
   UseCopyPlan(word);
-  spdlog::info("copies: {}", Describe(outcome->plan));
+  if (word != 0) {
+    spdlog::info("copies: {}", Describe(outcome->plan));
+  } else {
+    spdlog::info("copies: not measured, because {}; the default for this processor holds",
+                 arena_bytes() < kLeastMeasuredArenaBytes
+                     ? "the arena is below " + FormatBytes(kLeastMeasuredArenaBytes)
+                     : "the room for it was needed, or no thread could be started");
+  }
 }
 
 StatusFacts Server::Status() const {
@@ -343,6 +353,7 @@ StatusFacts Server::Status() const {
       {"sealed", stats.sealed},
       {"deleted", stats.deleted},
       {"evicted", stats.evicted},
+      {"eviction_looks", stats.eviction_looks},
       {"freed", stats.freed},
       {"refused_full", stats.refused_full},
       {"compactions", stats.compactions},

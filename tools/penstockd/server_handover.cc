@@ -36,6 +36,14 @@ absl::Status Server::MayHandOver(const Connection& connection,
     return absl::FailedPreconditionError(fmt::format(
         "this store is a private one of process {} and ends with it", options_.owner_pid));
   }
+  const std::string own_dir = CanonicalDirectory(options_.spill_dir);
+  const std::string heirs_dir = heir.spill_dir() != nullptr ? heir.spill_dir()->str() : "";
+  if (!own_dir.empty() && heirs_dir != own_dir) {
+    return absl::FailedPreconditionError(fmt::format(
+        "this store has objects on disk in {}, which would be lost: the new penstockd was started "
+        "{}. Start it with --spill-dir {}", own_dir,
+        heirs_dir.empty() ? "without --spill-dir" : "with --spill-dir " + heirs_dir, own_dir));
+  }
   if (node_->processes() > 0) {
     return absl::FailedPreconditionError(fmt::format(
         "{} processes of running jobs are connected, and jobs end with the daemon that "

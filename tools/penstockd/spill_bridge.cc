@@ -7,6 +7,7 @@
 
 #include "store/base/errors.h"
 #include "store/shm/parking.h"
+#include "tools/penstockd/coarse_clock.h"
 
 namespace penstock {
 namespace {
@@ -15,6 +16,8 @@ namespace {
 // pages cost memory only where they are used.
 constexpr uint64_t kCopiesPerSlot = 16;
 constexpr uint64_t kMostCopies = uint64_t{1} << 28;
+// Of the same trouble, in the log.
+constexpr int64_t kBetweenReminders_ns = 60'000'000'000;
 
 SpillTrouble TroubleOf(SpillFault fault) {
   switch (fault) {
@@ -60,6 +63,7 @@ absl::StatusOr<std::unique_ptr<SpillBridge>> SpillBridge::Open(const DaemonOptio
                                                                const SpillTable& table,
                                                                std::byte* arena) {
   std::unique_ptr<SpillBridge> bridge(new SpillBridge(table, arena));
+  bridge->dir_ = options.spill_dir;
   PENSTOCK_ASSIGN_OR_RETURN(bridge->notify_, MakeDoorbell());
   SpillOptions spill;
   spill.dir = options.spill_dir;
@@ -90,9 +94,10 @@ void SpillBridge::Deliver() {
     const SpillOutcome outcome{.ticket = done.ticket, .trouble = TroubleOf(done.fault),
                                .copy = done.handle, .file = done.file,
                                .error_number = done.error_number};
-    if (done.fault != SpillFault::kNone) {
-      spdlog::warn("{} of file {} failed: {} (errno {})",
-                   done.kind == SpillDone::Kind::kWritten ? "spilling: a write" : "a read",
+    if (done.kind == SpillDone::Kind::kWritten) {
+      LogWrite(done);
+    } else if (done.fault != SpillFault::kNone) {
+      spdlog::warn("an object on disk in {} (file {}) is not to be read back: {} (errno {})", dir_,
                    done.file, NameOf(done.fault), done.error_number);
     }
     if (done.kind == SpillDone::Kind::kWritten) {
@@ -101,6 +106,28 @@ void SpillBridge::Deliver() {
       core_->SpillRead(outcome);
     }
   }
+}
+
+// A disk that stays full fails twice a second, for as long as it does.
+void SpillBridge::LogWrite(const SpillDone& done) {
+  if (done.fault == SpillFault::kNone) {
+    if (failed_writes_ > 0) {
+      spdlog::info("objects go to disk in {} again, after {} writes that failed", dir_,
+                   failed_writes_);
+    }
+    failed_writes_ = 0;
+    return;
+  }
+  const int64_t now_ns = CoarseNowNs();
+  const bool is_news = ++failed_writes_ == 1 || done.fault != logged_fault_;
+  if (!is_news && now_ns - logged_ns_ < kBetweenReminders_ns) return;
+  logged_fault_ = done.fault;
+  logged_ns_ = now_ns;
+  spdlog::warn("no object can be written to disk in {}: {} (file {}, errno {}; {} writes failed so "
+               "far). {}", dir_, NameOf(done.fault), done.file, done.error_number, failed_writes_,
+               done.fault == SpillFault::kDiskFull
+                   ? "Make room there: writing goes on by itself"
+                   : "Look at that directory and its disk: writing is tried again");
 }
 
 void SpillBridge::LeaveFiles() { store_.reset(); }

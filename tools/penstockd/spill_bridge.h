@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -58,12 +59,18 @@ class SpillBridge : public SpillHost {
 
  private:
   SpillBridge(const SpillTable& table, std::byte* arena) : table_(table), arena_(arena) {}
+  void LogWrite(const SpillDone& done);
 
   SpillTable table_;
   std::byte* const arena_;
   UniqueFd notify_;
   std::unique_ptr<SpillStore> store_;
   Core* core_ = nullptr;
+  std::string dir_;
+
+  uint64_t failed_writes_ = 0;  // since the last that did not fail
+  SpillFault logged_fault_ = SpillFault::kNone;
+  int64_t logged_ns_ = 0;
 };
 
 }  // namespace penstock

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "store/base/crash_point.h"
@@ -50,8 +52,17 @@ StoreLayouts OwnLayouts() {
           .lease = kLeaseLayoutVersion, .spill = kSpillTableVersion};
 }
 
-absl::StatusOr<Inheritance> TakeOverStore(const std::string& dir) {
-  const std::string question = TakeOverMessage(OwnLayouts());
+std::string CanonicalDirectory(const std::string& dir) {
+  if (dir.empty()) return dir;
+  std::error_code error;
+  std::filesystem::path path = std::filesystem::weakly_canonical(dir, error);
+  if (error) return dir;
+  if (!path.has_filename()) path = path.parent_path();  // a slash at its end
+  return path.string();
+}
+
+absl::StatusOr<Inheritance> TakeOverStore(const std::string& dir, const std::string& spill_dir) {
+  const std::string question = TakeOverMessage(OwnLayouts(), CanonicalDirectory(spill_dir));
   PENSTOCK_ASSIGN_OR_RETURN(UniqueFd socket, ConnectTo(SocketPath(dir)));
   Inheritance all;
   PENSTOCK_ASSIGN_OR_RETURN(Packet answer, AskDaemon(socket.get(), {&question, 1}));

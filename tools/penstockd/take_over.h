@@ -26,7 +26,11 @@ struct Inheritance {
 // On return this process is the keeper of the store in `dir`, and the daemon is about to leave.
 // Errors: NotFound when nothing runs there, what the daemon answers, Aborted when it died
 // meanwhile (its own keeper starts it again).
-absl::StatusOr<Inheritance> TakeOverStore(const std::string& dir);
+// `spill_dir`: the new daemon's.
+absl::StatusOr<Inheritance> TakeOverStore(const std::string& dir, const std::string& spill_dir);
+// Absolute and without links, as far as it exists; empty stays empty. Two names of one directory
+// become the same.
+std::string CanonicalDirectory(const std::string& dir);
 
 }  // namespace penstock
 

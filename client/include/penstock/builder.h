@@ -38,9 +38,12 @@ class Builder {
   // Makes the object visible and unchangeable. The id is readable everywhere at once: a
   // get that arrives before the daemon has taken the seal waits for it.
   // Errors: FailedPrecondition (sealed already, aborted, moved from, made before a fork),
-  // Unavailable (the daemon died). Cost: about 50 ns; a system call if the daemon sleeps.
+  // Unavailable (the daemon died). Cost: about 50 ns; a system call if the daemon sleeps. Where
+  // an id was given to two Creates, the object that the daemon takes first stays; the other is
+  // dropped, and Client::Sync says so.
   [[nodiscard]] absl::StatusOr<ObjectId> Seal();
-  // The same, and keeps the object pinned.
+  // The same, and keeps the object pinned: its bytes stay as they are while the view lives,
+  // also of one that the daemon drops.
   [[nodiscard]] absl::StatusOr<ObjectView> SealToView();
   // Gives the memory back unsealed.
   void Abort();

@@ -63,7 +63,9 @@ class Client {
   // Cost: tens of ns from leases at hand, else a round trip to the daemon.
   [[nodiscard]] absl::StatusOr<Builder> Create(uint64_t size,
                                                const CreateOptions& options = {});
-  // One for each size, all or none. `options.id` must be empty.
+  // One for each size, all or none, within one deadline. `options.id` must be empty. Errors: as
+  // Create; InvalidArgument, at once, for more than the whole store takes. What is there is not
+  // kept from others while the rest is waited for.
   [[nodiscard]] absl::StatusOr<std::vector<Builder>> CreateMany(
       std::span<const uint64_t> sizes, const CreateOptions& options = {});
   // Seals all with one publication. Those before the first failure are sealed.
@@ -97,7 +99,8 @@ class Client {
   // and one pass over the slot table.
   [[nodiscard]] absl::StatusOr<std::vector<ObjectInfo>> List();
   // Waits until the daemon has handled all that this client sealed and deleted so far.
-  // Unavailable, once, when a daemon died before it had.
+  // Unavailable, once, when a daemon died before it had. AlreadyExists, once, when the daemon did
+  // not publish all of it, because an object of the same id was there: names the first.
   [[nodiscard]] absl::Status Sync();
 
   // An id of this session that nobody else makes, to tell others before the object is

@@ -1,6 +1,9 @@
 // Byte counts as people write them.
 #include "store/base/units.h"
 
+#include <string>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 namespace penstock {
@@ -39,6 +42,14 @@ TEST(Units, PrintedInTheLargestFittingUnit) {
   EXPECT_EQ(FormatBytes(7 * kGiB / 2), "3.50 GiB");
   EXPECT_EQ(FormatBytes(5000 * kGiB), "4.88 TiB");
   EXPECT_EQ(FormatBytes(~uint64_t{0}), "16777216.00 TiB");
+}
+
+TEST(Units, OfWhatWouldLookTheSameEveryByteIsPrinted) {
+  EXPECT_EQ(FormatBytesApart(2 * kMiB, kMiB),
+            std::pair(std::string("2.00 MiB"), std::string("1.00 MiB")));
+  EXPECT_EQ(FormatBytesApart(kMiB + 1, kMiB),
+            std::pair(std::string("1.00 MiB (1048577 B)"), std::string("1.00 MiB (1048576 B)")));
+  EXPECT_EQ(FormatBytesApart(kMiB, kMiB).first, "1.00 MiB");
 }
 
 TEST(Units, RoundUpGivesTheNextMultiple) {

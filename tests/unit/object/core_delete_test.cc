@@ -186,5 +186,67 @@ TEST(CoreDelete, NameOfADoomedObjectMayBeMadeAnew) {
   EXPECT_TRUE(store.Contains(client, id));
 }
 
+// All pins are looked for at once, after the marks of all.
+TEST(CoreDelete, OfManyInOneRingThePinnedOnesStay) {
+  FakeStore store({.slots = 1024});
+  FakeClient& maker = store.Open();
+  FakeClient& reader = store.Open();
+  for (int i = 0; i < 20; ++i) store.Open();  // idle
+  std::vector<FakeObject> objects;
+  for (int i = 0; i < 300; ++i) objects.push_back(store.Put(maker, 64));
+  for (size_t i = 0; i < objects.size(); i += 3) {
+    ASSERT_TRUE(reader.TryPin(objects[i].id).has_value());
+  }
+  const uint32_t held = reader.Ask(IdRecord(SubmissionOp::kGet, objects[1].id));
+  store.Turn();
+  for (const FakeObject& object : objects) {
+    maker.Push(SlotRecord(SubmissionOp::kDelete, object.lease.slot, object.lease.generation));
+  }
+  while (store.Turn()) {
+  }
+  EXPECT_EQ(store.core().Stats().doomed, 101u);
+  for (size_t i = 0; i < objects.size(); ++i) {
+    EXPECT_EQ(store.StateOfSlot(objects[i].lease.slot),
+              i % 3 == 0 || i == 1 ? SlotState::kDeleted : SlotState::kFree) << i;
+  }
+  reader.Confirm(*reader.Answer(held));
+  reader.Unpin(objects[1].lease.slot);
+  for (size_t i = 0; i < objects.size(); i += 3) reader.Unpin(objects[i].lease.slot);
+  while (store.Turn()) {
+  }
+  EXPECT_EQ(store.core().Stats().doomed, 0u);
+  EXPECT_EQ(store.core().Stats().objects, 0u);
+}
+
+TEST(CoreDelete, AReleaseRightBehindTheDeleteFreesOnce) {
+  FakeStore store;
+  FakeClient& client = store.Open();
+  const FakeObject object = store.Put(client, 100);
+  ASSERT_TRUE(client.TryPin(object.id).has_value());
+  client.Push(SlotRecord(SubmissionOp::kDelete, object.lease.slot, object.lease.generation));
+  client.pins().Unpin(object.lease.slot);
+  client.Push(SlotRecord(SubmissionOp::kRelease, object.lease.slot, object.lease.generation));
+  // The slot goes on to another object in the same turn.
+  const uint32_t lease = client.Ask(LeaseRecord(64));
+  store.Turn();
+  EXPECT_EQ(store.GenerationOfSlot(object.lease.slot), object.lease.generation + 1);
+  EXPECT_EQ(client.Code(lease), AnswerCode::kOk);
+  EXPECT_EQ(store.core().Stats().doomed, 0u);
+}
+
+TEST(CoreDelete, ALeaseRightBehindTheDeletesHasTheirRoom) {
+  FakeStore store({.slots = 64, .arena_bytes = 64 * kKiB});
+  FakeClient& client = store.Open();
+  std::vector<FakeObject> objects;
+  for (int i = 0; i < 4; ++i) objects.push_back(store.Put(client, 16 * kKiB));
+  for (int i = 0; i < 2; ++i) {
+    client.Push(SlotRecord(SubmissionOp::kDelete, objects[i].lease.slot,
+                           objects[i].lease.generation));
+  }
+  const uint32_t lease = client.Ask(LeaseRecord(32 * kKiB));
+  store.Turn();
+  EXPECT_EQ(client.Code(lease), AnswerCode::kOk);
+}
+
 }  // namespace
 }  // namespace penstock::testing

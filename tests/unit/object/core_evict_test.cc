@@ -234,5 +234,98 @@ TEST(CoreEvict, QueueForgetsDeletedObjectsAndStaysBounded) {
   EXPECT_EQ(store.core().Stats().evicted, 1u);
 }
 
+// A look at the pins of many sessions serves a few objects, if they are small: the oldest ones.
+TEST(CoreEvict, WithManySessionsAFewOfTheOldestGoTogether) {
+  constexpr uint64_t kSmall = 64;
+  constexpr uint64_t kArena = 256 * kKiB;
+  FakeStore store({.slots = 8 * 1024, .arena_bytes = kArena});
+  FakeClient& client = store.Open();
+  for (int i = 0; i < 100; ++i) store.Open();
+  std::vector<FakeObject> objects;
+  while (store.core().Stats().free_bytes >= kSmall) {
+    objects.push_back(store.Put(client, kSmall, kSealEvictable));
+  }
+  Use(client, objects[0]);
+  ASSERT_TRUE(client.TryPin(objects[1].id).has_value());
+  store.Lease(client, kSmall);
+  const uint64_t evicted = store.core().Stats().evicted;
+  EXPECT_GE(evicted, 1u);
+  EXPECT_LE(evicted, 16u);
+  EXPECT_TRUE(store.Contains(client, objects[0].id));
+  EXPECT_TRUE(store.Contains(client, objects[1].id));
+  for (size_t i = 0; i < evicted; ++i) {
+    EXPECT_FALSE(store.Contains(client, objects[2 + i].id)) << i;
+  }
+}
+
+// What is pinned is looked at once, and again after its release: not by each creator and turn.
+TEST(CoreEvict, PinnedObjectsAreNotLookedAtAgainBeforeARelease) {
+  constexpr uint64_t kSmall = 64;
+  FakeStore store({.slots = 2048, .arena_bytes = 64 * kKiB});
+  FakeClient& client = store.Open();
+  FakeClient& reader = store.Open();
+  std::vector<FakeObject> objects;
+  while (store.core().Stats().free_bytes >= kSmall) {
+    objects.push_back(store.Put(client, kSmall, kSealEvictable));
+    ASSERT_TRUE(reader.TryPin(objects.back().id).has_value());
+  }
+  std::vector<uint32_t> waiting;
+  for (int i = 0; i < 3; ++i) waiting.push_back(client.Ask(LeaseRecord(kSmall)));
+  store.Turn();
+  EXPECT_EQ(store.core().Stats().eviction_looks, objects.size());
+  for (int i = 0; i < 50; ++i) {
+    waiting.push_back(client.Ask(LeaseRecord(kSmall)));
+    EXPECT_TRUE(store.Contains(client, objects[0].id));
+  }
+  EXPECT_EQ(store.core().Stats().eviction_looks, objects.size());
+  // One that is let go is found at once, and makes room for one.
+  EXPECT_TRUE(reader.Unpin(objects[7].lease.slot));
+  store.Turn();
+  EXPECT_EQ(client.Code(waiting[0]), AnswerCode::kOk);
+  EXPECT_EQ(client.Code(waiting[1]), kNoAnswer);
+  EXPECT_LE(store.core().Stats().eviction_looks, objects.size() + 2);
+  // The reader's end gives all of them back.
+  store.Close(reader);
+  store.Turn();
+  for (const uint32_t request : waiting) {
+    if (request == waiting[0]) continue;
+    EXPECT_EQ(client.Code(request), AnswerCode::kOk);
+  }
+}
+
+// More than one turn looks at: nobody is refused before all were.
+TEST(CoreEvict, ACreatorWhoseDeadlinePassesGetsWhatLiesBehindManyPinnedOnes) {
+  constexpr uint64_t kSmall = 64;
+  FakeStore store({.slots = 16384, .arena_bytes = 512 * kKiB});
+  FakeClient& client = store.Open();
+  FakeClient& reader = store.Open();
+  // Without the checks of FakeStore::Turn, which take time for each object.
+  std::vector<ObjectId> ids;
+  for (int i = 0; i < 8192; ++i) {
+    const uint32_t asked = client.Ask(LeaseRecord(kSmall));
+    store.core().Turn();
+    const FakeLease lease = LeaseIn(*client.Answer(asked));
+    ids.push_back(client.NextId());
+    client.Push(SealRecord(lease, ids.back(), kSmall, kSealEvictable));
+    store.core().Turn();
+  }
+  ASSERT_LT(store.core().Stats().free_bytes, kSmall);
+  for (size_t i = 0; i + 1 < ids.size(); ++i) ASSERT_TRUE(reader.TryPin(ids[i]).has_value());
+  const uint32_t asked = client.Ask(LeaseRecord(kSmall));
+  store.core().Turn();  // looks at some of them
+  EXPECT_EQ(client.Code(asked), kNoAnswer);
+  Submission cancel{};
+  cancel.op = SubmissionOp::kCancel;
+  cancel.request = asked;
+  client.Push(cancel);
+  client.Push(cancel);
+  int turns = 1;
+  while (store.core().Turn() || !store.core().PreparePark()) ASSERT_LT(++turns, 100);
+  EXPECT_GT(turns, 1);
+  EXPECT_EQ(client.Code(asked), AnswerCode::kOk);
+  EXPECT_EQ(store.core().Stats().evicted, 1u);
+  store.core().CheckInvariants();
+}
+
 }  // namespace
 }  // namespace penstock::testing

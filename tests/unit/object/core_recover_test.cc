@@ -249,6 +249,31 @@ TEST(CoreRecover, AConfirmationOfTheDeadDaemonsHoldAndARepeatedRequestAreNoBreac
   EXPECT_EQ(store.core().Stats().get_waiters, 1u);
 }
 
+// One thread was answered by the dead daemon; another one asked, and the next daemon answers.
+// The first one's confirmation must not end the second one's hold.
+TEST(CoreRecover, TheDeadDaemonsHoldIsNotConfirmedInPlaceOfTheNextOnes) {
+  FakeStore store;
+  FakeClient& maker = store.Open();
+  FakeClient& client = store.Open();
+  const FakeObject object = store.Put(maker, 100);
+  const uint32_t first = client.Ask(IdRecord(SubmissionOp::kGet, object.id));
+  store.Turn();
+  const auto answer = client.Answer(first);
+  const uint32_t second = client.Ask(IdRecord(SubmissionOp::kGet, object.id));
+  client.Confirm(*answer);
+  client.Unpin(object.lease.slot);
+  store.Restart();
+  store.Delete(maker, object);
+  EXPECT_EQ(store.StateOfSlot(object.lease.slot), SlotState::kDeleted);
+  client.Confirm(*client.Answer(second));
+  store.Turn();
+  EXPECT_EQ(store.StateOfSlot(object.lease.slot), SlotState::kDeleted);
+  client.Unpin(object.lease.slot);
+  store.Turn();
+  EXPECT_EQ(store.StateOfSlot(object.lease.slot), SlotState::kFree);
+  EXPECT_TRUE(store.host().broken.empty());
+}
+
 TEST(CoreRecover, DeadSessionsAreClosedAfterwards) {
   FakeStore store;
   FakeClient& dead = store.Open();

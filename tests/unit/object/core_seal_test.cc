@@ -101,6 +101,44 @@ TEST(CoreSeal, OwnIdASecondTimeIsRefusedAndTheFirstObjectStays) {
   EXPECT_TRUE(store.host().broken.empty());
 }
 
+// Its maker may read it already: SealToView pins before the seal is out.
+TEST(CoreSeal, TheBytesOfARefusedSealStayWhileTheyArePinned) {
+  FakeStore store;
+  FakeClient& client = store.Open();
+  const FakeObject first = store.Put(client, 50);
+  const FakeLease second = store.Lease(client, 64);
+  const uint64_t free_bytes = store.core().Stats().free_bytes;
+  client.pins().Pin(second.slot, 1);
+  client.Push(SealRecord(second, first.id, 60));
+  store.Turn();
+  EXPECT_EQ(client.TakeRefusedSeals().size(), 1u);
+  EXPECT_EQ(store.StateOfSlot(second.slot), SlotState::kDeleted);
+  EXPECT_EQ(store.core().Stats().free_bytes, free_bytes);
+  store.core().CheckInvariants();
+  EXPECT_TRUE(client.Unpin(second.slot));
+  store.Turn();
+  EXPECT_EQ(store.StateOfSlot(second.slot), SlotState::kFree);
+  EXPECT_EQ(store.core().Stats().free_bytes, free_bytes + 64);
+  EXPECT_EQ(client.TryPin(first.id), first.lease.slot);
+  store.core().CheckInvariants();
+}
+
+TEST(CoreSeal, TheBytesOfARefusedSealGoWithTheSessionThatPinsThem) {
+  FakeStore store;
+  FakeClient& client = store.Open();
+  FakeClient& other = store.Open();
+  const FakeObject first = store.Put(other, 50);
+  const FakeLease reserved = store.Lease(client, 64);
+  const FakeObject own = store.Put(client, 64);
+  client.pins().Pin(reserved.slot, 1);
+  client.Push(SealRecord(reserved, own.id, 60));
+  store.Close(client);
+  EXPECT_EQ(store.StateOfSlot(reserved.slot), SlotState::kFree);
+  EXPECT_EQ(store.core().Stats().doomed, 0u);
+  EXPECT_EQ(other.TryPin(first.id), first.lease.slot);
+  store.core().CheckInvariants();
+}
+
 TEST(CoreSeal, OfTwoSealsOfOneIdByItsMakerAndByAReserverOneIsTold) {
   FakeStore store;
   FakeClient& maker = store.Open();

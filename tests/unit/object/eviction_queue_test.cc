@@ -1,4 +1,4 @@
-// The order of eviction: epochs as signed differences, the older entry first among equals.
+// The order of eviction: by epochs, the older entry first among equals.
 #include "store/object/eviction_queue.h"
 
 #include <gtest/gtest.h>
@@ -48,12 +48,14 @@ TEST(EvictionQueue, EntryPushedAgainKeepsItsPlace) {
   EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{0, 1, 2}));
 }
 
-TEST(EvictionQueue, OrderHoldsWhereEpochsWrapAround) {
+// Hours of a busy store lie between them.
+TEST(EvictionQueue, OrderHoldsHoweverFarApartTheEpochsLie) {
   EvictionQueue queue;
-  queue.Push(kNormal, 1, 3, 0);
-  queue.Push(kNormal, 0xffffffff, 2, 0);
-  queue.Push(kNormal, 0xfffffff0, 1, 0);
-  EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{1, 2, 3}));
+  queue.Push(kNormal, 5 + (uint64_t{3} << 31), 4, 0);
+  queue.Push(kNormal, 5 + (uint64_t{1} << 31), 2, 0);
+  queue.Push(kNormal, 5 + (uint64_t{2} << 31), 3, 0);
+  queue.Push(kNormal, 5, 1, 0);
+  EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{1, 2, 3, 4}));
 }
 
 TEST(EvictionQueue, CompactDropsWhatIsGoneAndKeepsTheOrder) {

@@ -248,5 +248,17 @@ TEST(CoreDelete, ALeaseRightBehindTheDeletesHasTheirRoom) {
   EXPECT_EQ(client.Code(lease), AnswerCode::kOk);
 }
 
+TEST(CoreDelete, WhatWasDeletedJustBeforeCountsAgainstNoQuota) {
+  CoreLimits limits;
+  limits.client_quota_bytes = 1024;
+  FakeStore store({.limits = limits});
+  FakeClient& client = store.Open();
+  const FakeObject object = store.Put(client, 1024);
+  client.Push(SlotRecord(SubmissionOp::kDelete, object.lease.slot, object.lease.generation));
+  const uint32_t lease = client.Ask(LeaseRecord(1024));
+  store.Turn();
+  EXPECT_EQ(client.Code(lease), AnswerCode::kOk);
+}
+
 }  // namespace
 }  // namespace penstock::testing

@@ -218,10 +218,6 @@ class Core {
     uint64_t bytes = 0;
     uint64_t turn = 0;
   };
-  struct Marked {
-    uint32_t slot;
-    uint64_t generation;
-  };
   // Who waits for room on the store's own behalf.
   static constexpr SessionRow kStoreRow = ~SessionRow{0};
 
@@ -367,9 +363,10 @@ class Core {
   void Delete(uint32_t slot, AnswerCode cause);
   void Unlist(uint32_t slot);
   void Free(uint32_t slot);
+  void FreeLater(uint32_t slot);
   void FreeMarked();
   void FreeMarkedIfItMatters();
-  void FreeMarked(std::span<const Marked> marked_slots);
+  void FreeMarked(std::span<const SlotGeneration> marked_slots);
   bool IsPinned(uint32_t slot) const { return columns_.IsPinned(slot); }
   bool IsInUse(uint32_t slot) const;
   uint64_t LastUse(uint32_t slot);
@@ -435,7 +432,7 @@ class Core {
   absl::flat_hash_map<ObjectId, uint32_t> reserved_;     // chosen ids, not sealed yet
   absl::flat_hash_map<uint32_t, ObjectId> reserved_ids_; // the same, by slot
   absl::btree_set<uint32_t> doomed_;                     // deleted, still pinned or held
-  std::vector<Marked> marked_;  // deleted, the pins not looked at yet: FreeMarked
+  std::vector<SlotGeneration> marked_;  // deleted, the pins not looked at yet: FreeMarked
   EvictionQueue evictable_;
   // Evictable, found pinned, and out of the queue until something of that changes.
   absl::btree_map<uint32_t, EvictionEntry> left_queue_;

@@ -113,8 +113,7 @@ void Core::DropUnpublished(SessionRow row, const Submission& record) {
   slots_.PublishDeleted(slot, FactsOf(record, leases_[slot]));
   PENSTOCK_CRASH_POINT(kRefusalMarked);
   CountObject(slot);
-  marked_.push_back({slot, record.generation});
-  if (marked_.size() >= kMostMarked) FreeMarked();
+  FreeLater(slot);
 }
 
 // Enters a sealed object where it is looked for.
@@ -184,6 +183,11 @@ void Core::Delete(uint32_t slot, AnswerCode cause) {
   // SYNC S2 pin/evict and S3 last release: the mark is a full fence before the look.
   slots_.MarkDeleted(slot);
   PENSTOCK_CRASH_POINT(kDeleteMarked);
+  FreeLater(slot);
+}
+
+// Of a slot that was marked just now.
+void Core::FreeLater(uint32_t slot) {
   marked_.push_back({slot, slots_.Generation(slot)});
   if (marked_.size() >= kMostMarked) FreeMarked();
 }
@@ -197,10 +201,10 @@ void Core::FreeMarked() {
   marked_.clear();
 }
 
-void Core::FreeMarked(std::span<const Marked> marked_slots) {
+void Core::FreeMarked(std::span<const SlotGeneration> marked_slots) {
   std::array<SlotLook, kMostMarked> looks;
   size_t count = 0;
-  for (const Marked& marked : marked_slots) {
+  for (const SlotGeneration& marked : marked_slots) {
     // Released meanwhile, and so freed?
     const uint64_t word = slots_.Word(marked.slot);
     if (StateOf(word) != SlotState::kDeleted || GenerationOf(word) != marked.generation) continue;
@@ -282,9 +286,8 @@ void Core::ForgetPinsOf(const CoreSession& session) {
     ReturnToQueue(slot);
     if (doomed_.erase(slot) > 0) marked_.push_back({slot, slots_.Generation(slot)});
   }
-  const PinRowReader& pins = session.pins;
-  const auto is_touched = [&pins](uint32_t slot) {
-    return (pins.TouchedPages(PinRowReader::WordOf(slot)) & PinRowReader::BitOf(slot)) != 0;
+  const auto is_touched = [&session](uint32_t slot) {
+    return session.pins.Touched(slot, std::memory_order_seq_cst);
   };
   // From one slot to the next, or to the first one in the next page: as many steps as there are
   // slots that stay or pages, whichever are fewer.

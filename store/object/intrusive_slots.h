@@ -28,6 +28,12 @@ struct SlotInfo {
   bool has_copy() const { return copy_plus_one != 0; }
 };
 
+// What lay in a slot once, whatever lies there now.
+struct SlotGeneration {
+  uint32_t slot;
+  uint64_t generation;
+};
+
 // One SlotInfo for each slot. The memory comes zeroed from the kernel as it is touched, so
 // a table for millions of slots is made at once.
 class SlotInfoTable {

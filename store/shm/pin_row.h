@@ -74,6 +74,10 @@ class PinRowReader {
   PinRowReader(const std::atomic<uint64_t>* bitmap, const Pin* pins)
       : bitmap_(bitmap), pins_(pins) {}
 
+  // Whether any slot of its page was ever pinned.
+  bool Touched(uint32_t slot, std::memory_order order) const {
+    return (bitmap_[WordOf(slot)].load(order) & BitOf(slot)) != 0;
+  }
   // Call after the mark (SYNC S2, S3).
   bool IsPinned(uint32_t slot) const {
     return Touched(slot, std::memory_order_seq_cst) && HasPins(slot);
@@ -114,10 +118,6 @@ class PinRowReader {
   }
 
  private:
-  bool Touched(uint32_t slot, std::memory_order order) const {
-    return (bitmap_[WordOf(slot)].load(order) & BitOf(slot)) != 0;
-  }
-
   const std::atomic<uint64_t>* bitmap_ = nullptr;
   const Pin* pins_ = nullptr;
 };

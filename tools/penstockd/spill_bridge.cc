@@ -96,15 +96,14 @@ void SpillBridge::Deliver() {
                                .error_number = done.error_number};
     if (done.kind == SpillDone::Kind::kWritten) {
       LogWrite(done);
-    } else if (done.fault != SpillFault::kNone) {
+      core_->SpillWritten(outcome);
+      continue;
+    }
+    if (done.fault != SpillFault::kNone) {
       spdlog::warn("an object on disk in {} (file {}) is not to be read back: {} (errno {})", dir_,
                    done.file, NameOf(done.fault), done.error_number);
     }
-    if (done.kind == SpillDone::Kind::kWritten) {
-      core_->SpillWritten(outcome);
-    } else {
-      core_->SpillRead(outcome);
-    }
+    core_->SpillRead(outcome);
   }
 }
 

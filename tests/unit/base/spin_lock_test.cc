@@ -1,11 +1,14 @@
 // The spin lock: exclusive, and no waiter burns its core for a holder that takes long.
 #include "store/base/spin_lock.h"
 
-#include <sys/resource.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -28,22 +31,39 @@ TEST(SpinLock, OneAtATime) {
   EXPECT_EQ(count, 40'000);
 }
 
-// A yield is an involuntary switch; a sleep is one by one's own will.
+// The times the thread gave up its core by its own will: a sleep does, a yield does not.
+long SleepsOf(pid_t thread) {
+  std::ifstream status("/proc/self/task/" + std::to_string(thread) + "/status");
+  std::string word;
+  long sleeps = -1;
+  while (status >> word) {
+    if (word == "voluntary_ctxt_switches:") status >> sleeps;
+  }
+  return sleeps;
+}
+
+// The holder lets go when it has seen the waiter sleep, however long its yields take where
+// others want the cores.
 TEST(SpinLock, AWaiterSleepsWhereTheHolderTakesLong) {
   SpinLock lock;
-  std::atomic<bool> has_slept{false};
+  std::atomic<pid_t> waiting{0};
   lock.lock();
   std::thread waiter([&] {
+    waiting = gettid();
     const std::lock_guard guard(lock);
-    rusage use{};
-    getrusage(RUSAGE_THREAD, &use);
-    has_slept = use.ru_nvcsw > 0;
   });
-  // As long as a daemon that is stopped.
-  std::this_thread::sleep_for(std::chrono::seconds(1));
+  while (waiting == 0) std::this_thread::yield();
+  const long before = SleepsOf(waiting);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  // More than the few that the start of a thread may take.
+  while (SleepsOf(waiting) < before + 100 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const long after = SleepsOf(waiting);
   lock.unlock();
   waiter.join();
-  EXPECT_TRUE(has_slept);
+  EXPECT_GE(before, 0);
+  EXPECT_GE(after, before + 100);
 }
 
 }  // namespace

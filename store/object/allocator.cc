@@ -20,6 +20,8 @@ constexpr uint64_t kRefillBytes = 64 * kKiB;
 constexpr uint64_t kRefillPart = 16384;
 constexpr uint64_t kFullPart = 4;  // less than this part is free
 constexpr uint64_t kColourBytes = 64;
+// Blocks that are merged with their neighbours at once: some 0.1 ms.
+constexpr size_t kMostFlushed = 512;
 
 }  // namespace
 
@@ -76,7 +78,8 @@ std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
   if (IsSmallBlock(block_bytes)) {
     std::vector<uint64_t>& stack = stacks_[SizeClassOf(block_bytes)];
     const uint64_t blocks = std::min(kRefillBytes, total_bytes_ / kRefillPart) / block_bytes;
-    if (stack.empty() && blocks > 1 && free_bytes_ >= total_bytes_ / kFullPart) {
+    const bool is_refilled = stack.empty() && !stacks_are_closed_ && blocks > 1;
+    if (is_refilled && free_bytes_ >= total_bytes_ / kFullPart) {
       // Colouring: each run starts a cache line further on than the last one, or the first
       // words of all objects of a size like 1 KiB would share a sixteenth of the cache's
       // sets. The line left out stays a free extent of its own.
@@ -100,8 +103,8 @@ std::optional<uint64_t> Allocator::Allocate(uint64_t block_bytes) {
     }
   }
   std::optional<uint64_t> offset = Carve(block_bytes, BlockAlignment(block_bytes));
-  if (!offset && stacked_bytes_ > 0 && free_bytes_ >= block_bytes) {
-    FlushStacks();
+  if (!offset && MayMerge(block_bytes)) {
+    FlushSome(kMostFlushed);
     offset = Carve(block_bytes, BlockAlignment(block_bytes));
   }
   if (offset) free_bytes_ -= block_bytes;
@@ -114,7 +117,7 @@ void Allocator::Free(uint64_t offset, uint64_t block_bytes) {
     return;
   }
   free_bytes_ += block_bytes;
-  if (IsSmallBlock(block_bytes)) {
+  if (IsSmallBlock(block_bytes) && !stacks_are_closed_) {
     std::vector<uint64_t>& stack = stacks_[SizeClassOf(block_bytes)];
     if ((stack.size() + 1) * block_bytes <=
         std::min(kStackLimitBytes, total_bytes_ / kStackLimitPart)) {
@@ -181,7 +184,18 @@ void Allocator::Insert(uint64_t offset, uint64_t bytes) {
 }
 
 void Allocator::FlushStacks() {
-  for (uint32_t i = 0; i < kSizeClasses; ++i) {
+  while (!FlushSome(~size_t{0})) {
+  }
+}
+
+bool Allocator::CloseStacks() {
+  stacks_are_closed_ = true;
+  return FlushSome(kMostFlushed);
+}
+
+// The largest blocks first: of them the fewest may be enough. True: none are left.
+bool Allocator::FlushSome(size_t most) {
+  for (uint32_t i = kSizeClasses; stacked_bytes_ > 0 && i-- > 0;) {
     // The class's block size is recovered from its number once, not kept per block.
     uint64_t block_bytes = 64 * (uint64_t{i} + 1);
     if (i >= 16) {
@@ -189,10 +203,15 @@ void Allocator::FlushStacks() {
       const uint64_t start = kKiB << octave;
       block_bytes = start + ((i - 16) % 8 + 1) * (start / 8);
     }
-    for (const uint64_t offset : stacks_[i]) Insert(offset, block_bytes);
-    stacks_[i].clear();
+    std::vector<uint64_t>& stack = stacks_[i];
+    for (; !stack.empty(); --most) {
+      if (most == 0) return false;
+      Insert(stack.back(), block_bytes);
+      stack.pop_back();
+      stacked_bytes_ -= block_bytes;
+    }
   }
-  stacked_bytes_ = 0;
+  return true;
 }
 
 }  // namespace penstock

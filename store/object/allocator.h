@@ -62,8 +62,18 @@ class Allocator {
   // Takes a block back. It must be one that Allocate gave with the same size.
   void Free(uint64_t offset, uint64_t block_bytes);
 
+  // Whether blocks that were freed and not merged with their neighbours yet might make a block of
+  // this size with them. The next Allocate merges some.
+  bool MayMerge(uint64_t block_bytes) const {
+    return stacked_bytes_ > 0 && free_bytes_ >= block_bytes;
+  }
+  // Merges some of them, and those that are freed from here on at once, until OpenStacks. True: all
+  // are merged.
+  bool CloseStacks();
+  void OpenStacks() { stacks_are_closed_ = false; }
+
   // Keeps [begin, end) from being handed out: what is free in it now, and what is freed in
-  // it later. One window at a time. Cost: all stacks are flushed.
+  // it later. One window at a time. Cost: all stacks are flushed: CloseStacks first.
   void ReserveWindow(uint64_t begin, uint64_t end);
   // Bytes of the window that are free by now. Equal to its length: it is empty.
   uint64_t reserved_bytes() const { return reserved_bytes_; }
@@ -88,6 +98,7 @@ class Allocator {
   void Insert(uint64_t offset, uint64_t bytes);
   void Remove(uint64_t offset, uint64_t bytes);
   void FlushStacks();
+  bool FlushSome(size_t most);
   void FreeBesideWindow(uint64_t offset, uint64_t block_bytes);
 
   absl::btree_map<uint64_t, uint64_t> by_offset_;
@@ -96,6 +107,7 @@ class Allocator {
   uint64_t total_bytes_ = 0;
   uint64_t free_bytes_ = 0;    // in free extents and in stacks
   uint64_t stacked_bytes_ = 0;
+  bool stacks_are_closed_ = false;
 
   absl::btree_map<uint64_t, uint64_t> ranges_;
   // The reserved window; none when window_end_ is 0.

@@ -37,6 +37,8 @@
 #include "absl/status/statusor.h"
 #include "store/base/units.h"
 #include "store/object/allocator.h"
+#include "store/object/chunked_array.h"
+#include "store/object/closing.h"
 #include "store/object/compaction.h"
 #include "store/object/core_books.h"
 #include "store/object/core_host.h"
@@ -58,23 +60,6 @@ namespace penstock {
 
 struct SessionState;
 
-// A session as the keeper kept it while there was no daemon.
-struct KeptSession {
-  SessionSegments segments;
-  uint64_t number = 0;
-  int32_t pid = 0;
-  SessionRole role = SessionRole::kReadWrite;
-};
-
-// What a successor found.
-struct RecoveryReport {
-  uint64_t objects = 0;          // kept
-  uint64_t leases = 0;           // kept
-  uint64_t leases_returned = 0;  // granted, and never heard of by their client
-  uint64_t frees_finished = 0;   // that the death interrupted
-  uint64_t dropped = 0;          // slots that said what cannot be
-};
-
 class Core {
  public:
   // `leases` has as many entries as the index has slots.
@@ -87,6 +72,9 @@ class Core {
 
   // Arena bytes that are populated and may be handed out.
   void AddExtent(uint64_t offset, uint64_t bytes);
+  // Merges blocks that were freed with their neighbours, some at a time. True: all are, and
+  // TakeFreeExtents is quick.
+  bool MergeFreeBlocks() { return allocator_.CloseStacks(); }
   // Gives whole free extents of huge pages back to the host: they are nobody's until AddExtent. At
   // least `keep_bytes` stay free; none go while somebody waits for room, or if the limits do not
   // say that memory comes back. Some hundreds at most: call it again for the rest.
@@ -139,8 +127,9 @@ class Core {
   absl::StatusOr<SessionRow> OpenSession(SessionSegments segments, uint64_t number,
                                          int32_t pid,
                                          SessionRole role = SessionRole::kReadWrite);
-  // The session's process is gone, or said good-bye: drains its ring (what it sealed
-  // counts), returns its leases, deletes its bound objects, forgets its row.
+  // The session's process is gone, or said good-bye: drains its ring (what it sealed counts) and
+  // forgets its pins. Its segments may go then. Its requests, leases and bound objects go in the
+  // next turns, as many as they take.
   void CloseSession(SessionRow row);
   // Ends a session for what its client did outside its ring, as for a wrong record.
   void EndSession(SessionRow row, const std::string& why) { Break(row, why); }
@@ -148,24 +137,26 @@ class Core {
   // is heard of. A session that is not read any more says nothing of its releases, and any client
   // can let a pin go without a word.
   void LookAgainAtKept();
-  bool keeps_any() const { return !doomed_.empty() || !left_queue_.empty(); }
+  bool keeps_any() const {
+    return !doomed_.empty() || !left_queue_.empty() || !left_clean_.empty();
+  }
   // The host calls it now and then, with a clock that starts anywhere but 0: a session that pins
   // beyond its quota while somebody waits for releases is named (PinQuotaExceeded), and ended when
   // it still does after the grace. Its pins stand until its process ends.
   void EnforcePinQuota(int64_t now_ms);
   bool somebody_waits_for_room() const {
-    return room_waiters_.size() > forgotten_room_waiters_;
+    return !room_waiters_.empty();
   }
   // Whether somebody waits whom the release of a pin may help, and not only the host.
   bool somebody_waits_for_releases() const {
     return somebody_waits_for_room() && !WaitsForHost() &&
-           !IsOutOfReach(room_waiters_.front().block_bytes);
+           !IsOutOfReach(FirstForRoom().block_bytes);
   }
   // Whether an open session of this number belongs to process `pid`.
   bool IsSessionOf(uint64_t number, int32_t pid) const;
-  // Deletes what these sessions sealed: of those that have ended now, of the others when they
-  // end. Cost: one walk through every slot for all that have ended, one for each of the others
-  // that left something.
+  // Deletes what these sessions sealed: of those that have ended in the next turns, of the others
+  // when they end. Cost: one walk through every slot for all that have ended, one for each of the
+  // others that left something.
   void DropObjectsOf(std::span<const uint64_t> numbers);
 
   // Takes what waits in every ring in sight, in parts where it is much, and answers. True if
@@ -193,8 +184,19 @@ class Core {
   static constexpr SessionRow kStoreRow = ~SessionRow{0};
 
   // core.cc
-  void DropAllHolds(CoreSession& session);
   void Break(SessionRow row, std::string why);
+
+  // core_close.cc
+  void GoOnClosing();
+  bool CloseSome(Closing& closing, size_t& most);
+  void TakeBack(SessionRow row, uint32_t slot);
+  void TakeBackIfEnded(const ObjectId& id);
+  bool RefuseOrphans(uint64_t number, Closing& closing, size_t& most);
+  void LoseHold(CoreSession& session);
+  bool ForgetPinsOf(Closing& closing, size_t& most);
+  void DropAllHolds(CoreSession& session);
+  void GoOnSweeping();
+  bool IsSwept(uint64_t session) const;
 
   // core_watch.cc
   bool MayBeLetGo(size_t place) const;
@@ -202,17 +204,18 @@ class Core {
   void StopWatching(SessionRow row);
   bool HasWork(CoreSession& session) const;
   uint64_t LapFromHere();
-  size_t LapRows() const;
+  void KeepLapsWhole();
   void LookOutOfSight();
 
   // core_turn.cc
   bool Drain(SessionRow row, uint32_t most = ~uint32_t{0});
+  bool TakeRecords();
   uint64_t CountWaiting() const;
   uint32_t CountWaiting(SessionRow row) const;
   absl::InlinedVector<SessionRow, 2> SealersOf(const ObjectId& id) const;
   bool ASealMayWait(const ObjectId& id);
   absl::flat_hash_set<ObjectId> SealsWaitingOf(const std::vector<Deferred>& deferred) const;
-  bool HasPassed(uint64_t turn) const;
+  bool HasPassed(uint64_t round) const;
   void AnswerDeferred();
   void Resolve(const std::vector<Deferred>& deferred);
 
@@ -286,7 +289,11 @@ class Core {
   bool EvictFor(uint64_t block_bytes);
   std::vector<EvictionEntry> LeastRecentlyUsed(uint64_t wanted_bytes);
   void BeginEvictionLooks();
-  bool HasMoreToEvict() const { return eviction_looks_left_ == 0 && !evictable_.empty(); }
+  bool HasMoreToEvict() const {
+    return has_more_to_flush_ ||
+           (eviction_looks_left_ == 0 && (!evictable_.empty() || clean_bytes_ > 0));
+  }
+  bool FlushesFor(uint64_t block_bytes);
   void ReturnToQueue(uint32_t slot);
   void CancelRoom(SessionRow row, uint32_t request);
   void HandleLateCancels();
@@ -294,8 +301,9 @@ class Core {
   enum class Evicting { kNo, kAllowed };
   bool ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting);
   void ServeRoomWaiters();
-  bool IsForgotten(const RoomWaiter& waiter) const;
-  void ForgetRoomWaiter();
+  const RoomWaiter& FirstForRoom() const { return room_waiters_.begin()->second; }
+  void PassOverOutOfReach();
+  void ServeOthers();
   Completion RoomRefusal(AnswerCode code);
   void RefuseRoom(SessionRow row, uint32_t request, AnswerCode code);
   void RefuseQuota(SessionRow row, uint32_t request);
@@ -305,7 +313,9 @@ class Core {
   uint64_t HeldBytes(SessionRow row) const;
   bool IsWithinQuota(SessionRow row, uint64_t block_bytes) const;
   uint64_t PinnedBytes(SessionRow row) const;
-  void FindTopPinner();
+  void CountHolders();
+  void CountPins();
+  void CountMade();
 
   // core_compact.cc: moving objects, so that a long enough extent appears.
   bool MayCompact(uint64_t block_bytes) const;
@@ -350,10 +360,8 @@ class Core {
   bool IsPinned(uint32_t slot) const { return columns_.IsPinned(slot); }
   bool IsInUse(uint32_t slot) const;
   uint64_t LastUse(uint32_t slot);
-  void DeleteObjectsOf(const absl::flat_hash_set<uint64_t>& sessions);
   void DropHolds(SessionRow row, uint32_t slot, uint32_t count);
   void RetryDoomed();
-  void ForgetPinsOf(const CoreSession& session);
   void ForgetMaker(uint32_t maker);
 
   // core_spill.cc: objects on disk.
@@ -363,8 +371,9 @@ class Core {
   void AddClean(uint32_t slot, uint32_t copy);
   std::optional<uint32_t> TakeCopy(uint32_t slot);
   bool DropClean(uint64_t block_bytes);
-  uint64_t DropCleanOf(std::deque<CleanCopy>& queue, uint64_t block_bytes,
-                       std::vector<uint32_t>& pinned_slots);
+  uint64_t DropCleanOf(std::deque<CleanCopy>& queue, uint64_t block_bytes);
+  std::vector<CleanCopy> UnusedClean(std::deque<CleanCopy>& queue, uint64_t wanted_bytes);
+  void DropClean(const CleanCopy& item);
   bool Want(uint32_t slot);
   bool MayBeWritten(uint32_t slot) const;
   std::vector<SpillCandidate> SampleForSpill();
@@ -380,15 +389,20 @@ class Core {
 
   // core_completions.cc: what clients are told.
   void Complete(SessionRow row, const Completion& completion);
-  void PublishCompletions();
+  void PublishCompletions(size_t most = ~size_t{0});
   void WriteCompletion(CoreSession& session, const Completion& completion);
   void FlushBacklog(SessionRow row);
   void Answer(SessionRow row, uint32_t request, AnswerCode code, uint64_t detail = 0);
   void AnswerObject(SessionRow row, uint32_t request, uint32_t slot);
   void AnswerWaiters(const ObjectId& id, uint32_t slot);
   void RefuseWaiters(const ObjectId& id, AnswerCode code);
-  void RefuseWaiters(const ObjectId& id, Completion refusal);
+  void RefuseWaiters(const ObjectId& id, const Completion& refusal);
+  bool TellSome(const Telling& telling, size_t most);
+  void GoOnTelling();
+  void EndTelling(const Telling& telling);
+  bool HasWaiters(const ObjectId& id) const;
   void Announce(uint8_t kind, uint32_t slot);
+  void Subscribe(SessionRow row, uint32_t wanted);
   void ForgetRequest(SessionRow row, uint32_t request);
 
   IndexSegment index_;
@@ -408,49 +422,55 @@ class Core {
   // first, so that pin rows stay short.
   std::vector<uint32_t> free_slots_;
   uint32_t fresh_slot_ = 0;
-  absl::flat_hash_map<ObjectId, uint32_t> overflow_;
-  absl::flat_hash_map<ObjectId, uint32_t> reserved_;     // chosen ids, not sealed yet
-  absl::flat_hash_map<uint32_t, ObjectId> reserved_ids_; // the same, by slot
+  // Trees, where there may be a million: a hash table that grows moves all at once.
+  absl::btree_map<ObjectId, uint32_t> overflow_;
+  absl::btree_map<ObjectId, uint32_t> reserved_;         // chosen ids, not sealed yet
   absl::btree_set<uint32_t> doomed_;                     // deleted, still pinned or held
   std::vector<SlotGeneration> marked_;  // deleted, the pins not looked at yet: FreeMarked
   EvictionQueue evictable_;
   // Evictable, found pinned, and out of the queue until something of that changes.
   absl::btree_map<uint32_t, EvictionEntry> left_queue_;
+  absl::btree_map<uint32_t, CleanCopy> left_clean_;  // the same of clean_
   uint32_t look_again_at_doomed_ = 0;  // from this slot on: LookAgainAtKept
   uint32_t look_again_at_pinned_ = 0;
+  uint32_t look_again_at_clean_ = 0;
   size_t eviction_looks_left_ = 0;  // in this turn
+  bool has_more_to_flush_ = false;  // likewise: a block may be in the allocator's stacks
   Graveyard graves_;
 
   std::vector<std::unique_ptr<CoreSession>> sessions_;
   std::vector<SessionRow> open_rows_;
   std::vector<SessionRow> watched_rows_;  // of these, those whose rings are in sight
-  uint64_t looked_out_of_sight_ = 0;      // places of sessions_, lap by lap
-  uint64_t lap_ends_ = 0;                 // how far that is to go
+  Laps laps_;                             // through the others
+  std::deque<Closing> closings_;
+  std::deque<Sweep> sweeps_;
   PinColumns columns_;  // of the open rows
   std::vector<SessionRow> free_rows_;
   absl::flat_hash_map<uint64_t, SessionRow> rows_by_number_;
-  absl::flat_hash_map<uint64_t, uint32_t> departed_makers_;  // of ended sessions, by number
-  absl::flat_hash_set<uint64_t> objects_go_with_;  // sessions whose objects end with them
-  std::vector<Maker> makers_;
-  std::vector<uint32_t> free_makers_;
+  absl::btree_map<uint64_t, uint32_t> departed_makers_;  // of ended sessions, by number
+  absl::btree_set<uint64_t> objects_go_with_;  // sessions whose objects end with them
+  ChunkedArray<Maker> makers_;
+  ChunkedArray<uint32_t> free_makers_;
 
-  // By id: those of one session's ids stand together. A tree never moves all of them at once.
-  absl::btree_map<ObjectId, std::vector<Waiter>> waiters_;
-  std::deque<RoomWaiter> room_waiters_;
-  uint64_t next_room_ticket_ = 1;
-  uint32_t forgotten_room_waiters_ = 0;  // in the deque, of requests that are gone
+  absl::btree_set<Waiter> waiters_;
+  std::deque<Telling> tellings_;
+  absl::btree_map<uint64_t, RoomWaiter> room_waiters_;  // by ticket: first come, first served
+  uint64_t last_ticket_ = 0;
+  OthersPass others_;
+  size_t rows_to_ask_ = 0;       // for leases that they hold ahead of need
+  size_t next_to_ask_ = 0;
   std::vector<LateCancel> late_cancels_;
-  std::vector<Deferred> deferred_;
-  bool are_all_taken_ = true;    // in this turn: what the rings held
-  uint64_t refusing_since_ = 0;  // turns, from the first to the last in a row, in which
-  uint64_t refusing_at_ = 0;     // somebody was about to be refused
+  std::deque<Deferred> deferred_;
+  Rounds rounds_;
+  uint64_t refusing_since_ = 0;  // the round in which somebody was about to be refused first,
+  uint64_t refusing_at_ = 0;     // and the turn in which that was so last
   uint64_t refusing_lap_ends_ = 0;
-  std::vector<SessionRow> unpublished_rows_;
+  std::deque<SessionRow> unpublished_rows_;
 
   SpillHost* spill_ = nullptr;                           // null: nothing goes to disk
-  absl::flat_hash_map<ObjectId, uint32_t> spilled_;      // on disk only: the copy
-  absl::flat_hash_map<ObjectId, Restore> restoring_;
-  absl::flat_hash_map<uint64_t, SpillJob> spill_jobs_;   // by ticket
+  absl::btree_map<ObjectId, uint32_t> spilled_;      // on disk only: the copy
+  absl::btree_map<ObjectId, Restore> restoring_;
+  absl::btree_map<uint64_t, SpillJob> spill_jobs_;   // by ticket
   std::array<std::deque<CleanCopy>, kPriorities> clean_; // in memory and on disk, by priority
   uint64_t next_ticket_ = 1;
   uint64_t clean_bytes_ = 0;
@@ -461,8 +481,8 @@ class Core {
   bool spill_stopped_ = false;
   SpillTrouble spill_trouble_ = SpillTrouble::kNone;  // of the last write
 
-  TopPinner top_pinner_;
-  uint32_t subscribers_ = 0;
+  TopHolders top_holders_;
+  std::vector<SessionRow> subscriber_rows_;
   bool room_changed_ = false;
   bool sealed_evictable_ = false;
   uint64_t epoch_ = uint64_t{1} << 32;  // as of the last look: Epoch()

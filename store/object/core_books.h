@@ -6,6 +6,7 @@
 
 #include <penstock/object_id.h>
 
+#include "store/object/intrusive_slots.h"
 #include "store/object/session.h"
 #include "store/shm/session_layout.h"
 
@@ -20,10 +21,26 @@ struct Maker {
   uint64_t bytes = 0;
 };
 
-// For the seal of an id.
+// For the seal of an id. In the order of ids, and of one id in the order in which they came: so
+// one tree holds all, and never has to move many of them at once.
 struct Waiter {
-  SessionRow row;
-  uint32_t request;
+  ObjectId id;
+  uint64_t ticket;
+  SessionRow row = 0;
+  uint32_t request = 0;
+
+  friend bool operator<(const Waiter& a, const Waiter& b) {
+    return a.id != b.id ? a.id < b.id : a.ticket < b.ticket;
+  }
+};
+
+// What the waiters of an id are told that came before `until_ticket`: the object in `slot`, which
+// is held meanwhile, or `refusal`.
+struct Telling {
+  ObjectId id;
+  uint64_t until_ticket = 0;
+  uint32_t slot = kNoSlot;
+  Completion refusal{};
 };
 
 struct RoomWaiter {
@@ -41,7 +58,7 @@ struct Deferred {
   SessionRow row;
   uint64_t session;
   Submission record;
-  uint64_t turn;      // that took it; of a sync, the last in which it waited for a lap
+  uint64_t round;     // that took it; of a sync, the last in which it waited for a lap
   uint64_t lap_ends;  // Core::LapFromHere, of a sync
 };
 
@@ -54,12 +71,45 @@ struct LateCancel {
   uint64_t lap_ends;
 };
 
-// Who pins most, as of some turns ago.
-struct TopPinner {
-  bool is_known = false;
+// Rounds through the rings in sight, by number. A long one takes several turns.
+struct Rounds {
+  uint64_t begun = 0;         // the last one
+  size_t rings_left = 0;      // in it
+  bool are_all_taken = true;  // in it: what the rings held
+  uint64_t completed = 0;
+  uint64_t clean = 0;         // the last one that left nothing in any ring
+};
+
+// Looks into rings out of sight, counted on and on; a lap is `rows` of them.
+struct Laps {
+  uint64_t looked = 0;
+  uint64_t ends = 0;  // how far that is to go
+  size_t rows = 0;
+};
+
+// The pass over those who wait for room behind the first in line, some in each turn.
+struct OthersPass {
+  uint64_t after = 0;  // the ticket up to which they were tried
+  uint64_t refused_bytes = 0;
+  bool go_on = false;  // there are more to be tried
+  bool again = false;  // room changed since the first was
+};
+
+struct Holder {
   int32_t pid = 0;
   uint64_t bytes = 0;
-  uint64_t turn = 0;
+};
+
+// Who pins most and who made most, as of the last walk through all rows and makers, or of the one
+// that is under way. A walk goes on some steps at a time.
+struct TopHolders {
+  Holder pins, pins_in_this_walk;
+  SessionRow row = 0;         // of which the pins are being counted,
+  uint32_t slot = 0;          // from this one on,
+  uint64_t row_bytes = 0;     // and so far
+  Holder made, made_in_this_walk;
+  size_t maker = 0;
+  uint64_t turn = 0;          // of the last step
 };
 
 }  // namespace penstock

@@ -44,7 +44,7 @@ bool Core::MayCompact(uint64_t block_bytes) const {
 void Core::ConsiderCompaction() {
   Compaction& c = compaction_;
   if (c.phase != Phase::kIdle || room_waiters_.empty() || MemoryComesBack()) return;
-  const RoomWaiter& first = room_waiters_.front();
+  const RoomWaiter& first = FirstForRoom();
   if (IsOutOfReach(first.block_bytes) || !MayCompact(first.block_bytes)) return;
   c.row = first.row;
   c.session = first.session;
@@ -326,7 +326,7 @@ void Core::AbandonStaleCompaction() {
   Compaction& c = compaction_;
   if (c.phase == Phase::kIdle) return;
   if (!room_waiters_.empty()) {
-    const RoomWaiter& first = room_waiters_.front();
+    const RoomWaiter& first = FirstForRoom();
     if (first.row == c.row && first.session == c.session && first.request == c.request) return;
   }
   if (c.phase == Phase::kEmptying) {
@@ -390,7 +390,7 @@ std::vector<Allocator::Extent> Core::TakeFreeExtents(uint64_t keep_bytes,
 
 uint64_t Core::MemoryWanted() const {
   if (!WaitsForHost() || !somebody_waits_for_room()) return 0;
-  return std::min(room_waiters_.front().block_bytes, returned_bytes());
+  return std::min(FirstForRoom().block_bytes, returned_bytes());
 }
 
 void Core::SetHostIsShort(bool is_short) {

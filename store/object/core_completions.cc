@@ -6,7 +6,6 @@
 #include "store/shm/parking.h"
 
 namespace penstock {
-
 // A grant's leases learn where it stands, so that a successor knows whether their client
 // has heard of them.
 void Core::WriteCompletion(CoreSession& session, const Completion& completion) {
@@ -21,6 +20,7 @@ void Core::WriteCompletion(CoreSession& session, const Completion& completion) {
 
 void Core::Complete(SessionRow row, const Completion& completion) {
   CoreSession& session = *sessions_[row];
+  if (!session.open) return;
   const bool is_event = completion.op == CompletionOp::kEvent;
   if (session.backlog.empty() && session.completions.HasRoom()) {
     WriteCompletion(session, completion);
@@ -85,8 +85,11 @@ void Core::FlushBacklog(SessionRow row) {
   }
 }
 
-void Core::PublishCompletions() {
-  for (const SessionRow row : unpublished_rows_) {
+// Those whose turn it is first; the others with the next call.
+void Core::PublishCompletions(size_t most) {
+  for (; most > 0 && !unpublished_rows_.empty(); --most) {
+    const SessionRow row = unpublished_rows_.front();
+    unpublished_rows_.pop_front();
     CoreSession& session = *sessions_[row];
     session.unpublished = false;
     // SYNC S1 parking, producer's half.
@@ -94,7 +97,6 @@ void Core::PublishCompletions() {
     PENSTOCK_CRASH_POINT(kCompletionsPublished);
     session.rings.RingOnce(session.segments.client->parked, [this, row] { host_->Wake(row); });
   }
-  unpublished_rows_.clear();
 }
 
 void Core::Answer(SessionRow row, uint32_t request, AnswerCode code, uint64_t detail) {
@@ -126,16 +128,17 @@ void Core::AnswerObject(SessionRow row, uint32_t request, uint32_t slot) {
   Complete(row, answer);
 }
 
+bool Core::HasWaiters(const ObjectId& id) const {
+  const auto first = waiters_.lower_bound({id, 0});
+  return first != waiters_.end() && first->id == id;
+}
+
+// Some at once; where thousands wait, the others in the next turns.
 void Core::AnswerWaiters(const ObjectId& id, uint32_t slot) {
-  const auto found = waiters_.find(id);
-  if (found == waiters_.end()) return;
-  const std::vector<Waiter> waiters = std::move(found->second);
-  waiters_.erase(found);
-  stats_.get_waiters -= waiters.size();
-  for (const Waiter& waiter : waiters) {
-    sessions_[waiter.row]->requests.erase(waiter.request);
-    AnswerObject(waiter.row, waiter.request, slot);
-  }
+  const Telling telling{.id = id, .until_ticket = last_ticket_ + 1, .slot = slot};
+  if (TellSome(telling, limits_.most_steps_in_turn / 4)) return;
+  ++infos_[slot].holds;  // until all were told
+  tellings_.push_back(telling);
 }
 
 void Core::RefuseWaiters(const ObjectId& id, AnswerCode code) {
@@ -145,22 +148,56 @@ void Core::RefuseWaiters(const ObjectId& id, AnswerCode code) {
   RefuseWaiters(id, refusal);
 }
 
-void Core::RefuseWaiters(const ObjectId& id, Completion refusal) {
-  const auto found = waiters_.find(id);
-  if (found == waiters_.end()) return;
-  const std::vector<Waiter> waiters = std::move(found->second);
-  waiters_.erase(found);
-  stats_.get_waiters -= waiters.size();
-  for (const Waiter& waiter : waiters) {
+void Core::RefuseWaiters(const ObjectId& id, const Completion& refusal) {
+  const Telling telling{.id = id, .until_ticket = last_ticket_ + 1, .refusal = refusal};
+  if (!TellSome(telling, limits_.most_steps_in_turn / 4)) tellings_.push_back(telling);
+}
+
+// True: there are no more to tell.
+bool Core::TellSome(const Telling& telling, size_t most) {
+  for (auto next = waiters_.lower_bound({telling.id, 0});
+       next != waiters_.end() && next->id == telling.id && next->ticket < telling.until_ticket;
+       next = waiters_.lower_bound({telling.id, 0}), --most) {
+    if (most == 0) return false;
+    const Waiter waiter = *next;
+    waiters_.erase(next);
     sessions_[waiter.row]->requests.erase(waiter.request);
-    refusal.request = waiter.request;
-    Complete(waiter.row, refusal);
+    if (!sessions_[waiter.row]->open) continue;
+    if (telling.slot != kNoSlot) {
+      AnswerObject(waiter.row, waiter.request, telling.slot);
+    } else {
+      Completion refusal = telling.refusal;
+      refusal.request = waiter.request;
+      Complete(waiter.row, refusal);
+    }
+  }
+  return true;
+}
+
+// One turn's share of the answers to those who wait for one id in their thousands.
+void Core::GoOnTelling() {
+  const Telling telling = tellings_.front();
+  if (!TellSome(telling, 4 * limits_.most_steps_in_turn)) return;
+  tellings_.pop_front();
+  EndTelling(telling);
+}
+
+void Core::EndTelling(const Telling& telling) {
+  if (telling.slot == kNoSlot) return;
+  SlotInfo& info = infos_[telling.slot];
+  --info.holds;
+  if (info.wanted) {
+    ReturnToQueue(telling.slot);
+    room_changed_ = true;
+  }
+  if (slots_.State(telling.slot) == SlotState::kDeleted && !IsInUse(telling.slot)) {
+    Free(telling.slot);
   }
 }
 
 // Tells subscribers that an object was sealed (1), deleted (2) or evicted (3).
 void Core::Announce(uint8_t kind, uint32_t slot) {
-  if (subscribers_ == 0) return;
+  if (subscriber_rows_.empty()) return;
   const Slot& object = slots_[slot];
   Completion event{};
   event.op = CompletionOp::kEvent;
@@ -168,9 +205,16 @@ void Core::Announce(uint8_t kind, uint32_t slot) {
   event.object.id = object.id;
   event.object.size = object.size;
   const uint32_t wanted = kind == 1 ? kSubscribeSeals : kSubscribeDeletions;
-  for (const SessionRow row : open_rows_) {
+  for (const SessionRow row : subscriber_rows_) {
     if ((sessions_[row]->subscriptions & wanted) != 0) Complete(row, event);
   }
+}
+
+void Core::Subscribe(SessionRow row, uint32_t wanted) {
+  CoreSession& session = *sessions_[row];
+  if (session.subscriptions == 0 && wanted != 0) subscriber_rows_.push_back(row);
+  if (session.subscriptions != 0 && wanted == 0) std::erase(subscriber_rows_, row);
+  session.subscriptions = wanted;
 }
 
 void Core::ForgetRequest(SessionRow row, uint32_t request) {
@@ -182,22 +226,11 @@ void Core::ForgetRequest(SessionRow row, uint32_t request) {
   if (pending.kind == PendingRequest::Kind::kDeferred) return;  // AnswerDeferred skips it
   if (pending.kind == PendingRequest::Kind::kRoom) {
     --session.room_waits;
-    ForgetRoomWaiter();
+    room_waiters_.erase(pending.ticket);
     return;
   }
-  const auto waiters = waiters_.find(pending.id);
-  if (waiters == waiters_.end()) return;
-  // The last one takes its place: thousands may wait for one id, and go.
-  const Waiter last = waiters->second.back();
-  waiters->second.pop_back();
-  --stats_.get_waiters;
-  if (last.row != row || last.request != request) {
-    waiters->second[pending.place] = last;
-    sessions_[last.row]->requests.at(last.request).place = pending.place;
-  }
-  if (!waiters->second.empty()) return;
-  waiters_.erase(waiters);
-  ForgetRestore(pending.id);
+  waiters_.erase({pending.id, pending.ticket});
+  if (!HasWaiters(pending.id)) ForgetRestore(pending.id);
 }
 
 }  // namespace penstock

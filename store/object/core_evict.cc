@@ -78,16 +78,34 @@ bool Core::EvictFor(uint64_t block_bytes) {
 
 // A look costs as much as there are sessions; together they are some 0.1 ms.
 void Core::BeginEvictionLooks() {
+  has_more_to_flush_ = false;
   eviction_looks_left_ =
       std::max<size_t>(kMostEvictionLooks / (1 + columns_.size() / kManySessions), kEvictionBatch);
 }
 
 void Core::ReturnToQueue(uint32_t slot) {
-  if (left_queue_.empty()) return;
-  const auto entry = left_queue_.find(slot);
-  if (entry == left_queue_.end()) return;
-  evictable_.PushAgain(entry->second);
-  left_queue_.erase(entry);
+  if (!left_queue_.empty()) {
+    if (const auto entry = left_queue_.find(slot); entry != left_queue_.end()) {
+      evictable_.PushAgain(entry->second);
+      left_queue_.erase(entry);
+    }
+  }
+  if (!left_clean_.empty()) {
+    if (const auto item = left_clean_.find(slot); item != left_clean_.end()) {
+      clean_[PriorityOf(slots_[slot].flags)].push_back(item->second);
+      left_clean_.erase(item);
+    }
+  }
+}
+
+// Blocks that were freed lie in the allocator's stacks, where they do not become one with their
+// neighbours. Some go back to them in each turn, and from now on those that are freed at once.
+// True: the next turn may bring what is wanted.
+bool Core::FlushesFor(uint64_t block_bytes) {
+  if (FreeSlots() == 0 || !allocator_.MayMerge(block_bytes)) return false;
+  allocator_.CloseStacks();
+  has_more_to_flush_ = room_changed_ = true;
+  return true;
 }
 
 // Takes the next ones out of the queue, in the order of their true last use: one that was used

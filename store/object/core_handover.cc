@@ -31,6 +31,9 @@ struct OverflowEntry {
 
 // Everything that stands for a client's request, or for a job of the disk, goes.
 void Core::ForgetWork() {
+  while (!closings_.empty()) GoOnClosing();
+  while (!sweeps_.empty()) GoOnSweeping();
+  while (!left_clean_.empty()) ReturnToQueue(left_clean_.begin()->first);
   PublishCompletions();
   for (const SessionRow row : open_rows_) {
     CoreSession& session = *sessions_[row];
@@ -62,6 +65,8 @@ void Core::ForgetWork() {
     }
   }
   room_waiters_.clear();
+  for (const Telling& telling : tellings_) EndTelling(telling);
+  tellings_.clear();
   AbandonStaleCompaction();
 }
 
@@ -82,8 +87,8 @@ std::string Core::Retire() {
   std::vector<OverflowEntry> overflow;
   for (const auto& [id, slot] : overflow_) overflow.push_back({id, slot, 0});
   state.AddAll(overflow);
-  state.AddAll(makers_);
-  state.AddAll(free_makers_);
+  state.AddAll(makers_.ToVector());
+  state.AddAll(free_makers_.ToVector());
   std::vector<NumberedMaker> departed;
   for (const auto& [number, maker] : departed_makers_) departed.push_back({number, maker, 0});
   state.AddAll(departed);
@@ -121,23 +126,26 @@ RecoveryReport Core::Resume(std::string_view state, std::span<const KeptSession>
   std::vector<OverflowEntry> overflow;
   std::vector<NumberedMaker> departed;
   std::vector<uint64_t> objects_go_with;
+  std::vector<Maker> makers;
+  std::vector<uint32_t> free_makers;
   std::vector<EvictionEntry> evictable;
   std::vector<SessionState> sessions;
   const bool is_whole = reader.TakeAll(free_slots_) && reader.TakeAll(free_extents) &&
                         reader.TakeAll(doomed) && reader.TakeAll(overflow) &&
-                        reader.TakeAll(makers_) && reader.TakeAll(free_makers_) &&
+                        reader.TakeAll(makers) && reader.TakeAll(free_makers) &&
                         reader.TakeAll(departed) && reader.TakeAll(objects_go_with) &&
                         reader.TakeAll(evictable) && reader.TakeAll(sessions) && reader.empty();
   PENSTOCK_CHECK(is_whole) << "the state of the last daemon's core is cut off";
+  makers_.Assign(makers);
+  free_makers_.Assign(free_makers);
   stats_ = header.stats;
-  stats_.get_waiters = 0;  // they ask again
   epoch_ = header.epoch;
   fresh_slot_ = header.fresh_slot;
   doomed_.insert(doomed.begin(), doomed.end());
   for (const OverflowEntry& entry : overflow) overflow_[entry.id] = entry.slot;
   for (const NumberedMaker& entry : departed) departed_makers_[entry.session] = entry.maker;
   objects_go_with_.insert(objects_go_with.begin(), objects_go_with.end());
-  evictable_.Restore(std::move(evictable));
+  evictable_.Restore(evictable);
   RestoreAllocator(free_extents);
 
   const uint32_t restarts = BeginAfterAnother();
@@ -187,7 +195,6 @@ void Core::RestoreSession(SessionRow row, const SessionState& state) {
   for (uint32_t slot = state.leases; slot != kNoSlot; slot = infos_[slot].next) {
     if (!infos_[slot].reserved) continue;
     reserved_[leases_[slot].reserved_id] = slot;
-    reserved_ids_[slot] = leases_[slot].reserved_id;
   }
 }
 

@@ -1,4 +1,5 @@
-// The process around a core: what the core asks of it, and the limits that it sets.
+// The process around a core: what the core asks of it, what the core is given when it takes over and
+// says then, and the limits that the process sets.
 #ifndef PENSTOCK_STORE_OBJECT_CORE_HOST_H_
 #define PENSTOCK_STORE_OBJECT_CORE_HOST_H_
 
@@ -28,12 +29,34 @@ class CoreHost {
   virtual void SessionBroken(SessionRow row, const std::string& why) = 0;
 };
 
+// A session as the keeper kept it while there was no daemon.
+struct KeptSession {
+  SessionSegments segments;
+  uint64_t number = 0;
+  int32_t pid = 0;
+  SessionRole role = SessionRole::kReadWrite;
+};
+
+// What a successor found.
+struct RecoveryReport {
+  uint64_t objects = 0;          // kept
+  uint64_t leases = 0;           // kept
+  uint64_t leases_returned = 0;  // granted, and never heard of by their client
+  uint64_t frees_finished = 0;   // that the death interrupted
+  uint64_t dropped = 0;          // slots that said what cannot be
+};
+
 struct CoreLimits {
   uint32_t max_sessions = 4096;
   uint32_t max_requests_per_session = 65536;
   uint32_t max_leases_per_request = 2048;
   // Of one ring in a turn: some 20 us.
   uint32_t most_records_at_once = 128;
+  // Of all rings together in a turn.
+  uint64_t most_records_in_turn = 1024;
+  // Of long work of each kind in a turn, in steps of some 0.3 us: what a session leaves behind,
+  // answers to those who wait for one id, creators that are served.
+  size_t most_steps_in_turn = 256;
   // Rings that stay in sight though nothing comes (core_watch.cc): some 3 us of an empty turn.
   uint32_t most_idle_watched = 64;
   // At an empty ring, by all watched ones together, before it is let out of sight.

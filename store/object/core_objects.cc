@@ -25,6 +25,8 @@ namespace {
 
 // Deletes of which one look at all rows finds the pins: what a ring gives in a turn.
 constexpr size_t kMostMarked = 128;
+// Half of them and more are gone: so there are never many more than twice as many as objects.
+constexpr size_t kSweptForEach = 8;
 // At one call of LookAgainAtKept, where there are few sessions.
 constexpr size_t kMostLookedAtAgain = 1024;
 
@@ -43,9 +45,7 @@ void Core::LeaveLeases(CoreSession& session, uint32_t slot) {
   stats_.leased_bytes -= block_bytes;
   --stats_.leases;
   if (!infos_[slot].reserved) return;
-  const auto id = reserved_ids_.find(slot);
-  reserved_.erase(id->second);
-  reserved_ids_.erase(id);
+  reserved_.erase(leases_[slot].reserved_id);
   infos_[slot].reserved = false;
 }
 
@@ -74,7 +74,7 @@ void Core::Publish(SessionRow row, const Submission& record) {
     stats_.evictable_bytes += lease.block_bytes;
     if (!room_waiters_.empty()) room_changed_ = true;  // it may be dropped for them
     if (evictable_.size() > 1024 && evictable_.size() / 2 > stats_.objects) {
-      evictable_.Compact([this](const EvictionEntry& entry) {
+      evictable_.Sweep(kSweptForEach, [this](const EvictionEntry& entry) {
         return slots_.State(entry.slot) == SlotState::kSealed &&
                slots_.Generation(entry.slot) == entry.generation;
       });
@@ -86,7 +86,7 @@ void Core::Publish(SessionRow row, const Submission& record) {
   List(slot);
   PENSTOCK_CRASH_POINT(kSealListed);
   if (!waiters_.empty()) AnswerWaiters(record.id, slot);
-  if (subscribers_ > 0) Announce(1, slot);
+  if (!subscriber_rows_.empty()) Announce(1, slot);
 }
 
 void Core::CountObject(uint32_t slot) {
@@ -178,7 +178,7 @@ void Core::Delete(uint32_t slot, AnswerCode cause) {
   PENSTOCK_CRASH_POINT(kDeleteUnlisted);
   graves_.Bury(slots_[slot].id.Hash(), cause);
   if (const auto copy = TakeCopy(slot)) DropCopy(*copy);
-  if (subscribers_ > 0) Announce(2, slot);
+  if (!subscriber_rows_.empty()) Announce(2, slot);
   ++stats_.deleted;
   // SYNC S2 pin/evict and S3 last release: the mark is a full fence before the look.
   slots_.MarkDeleted(slot);
@@ -279,38 +279,6 @@ void Core::RetryDoomed() {
   FreeMarked();
 }
 
-// A session's row and holds have gone: what only they kept is free now, or may be dropped. Only
-// in pages that it touched, where others' may lie as well.
-void Core::ForgetPinsOf(const CoreSession& session) {
-  for (const auto& [slot, count] : session.holds) {
-    ReturnToQueue(slot);
-    if (doomed_.erase(slot) > 0) marked_.push_back({slot, slots_.Generation(slot)});
-  }
-  const auto is_touched = [&session](uint32_t slot) {
-    return session.pins.Touched(slot, std::memory_order_seq_cst);
-  };
-  // From one slot to the next, or to the first one in the next page: as many steps as there are
-  // slots that stay or pages, whichever are fewer.
-  const auto next_page = [](uint32_t slot) { return (slot / kPinsPerPage + 1) * kPinsPerPage; };
-  for (auto slot = doomed_.begin(); slot != doomed_.end();) {
-    if (is_touched(*slot)) {
-      marked_.push_back({*slot, slots_.Generation(*slot)});
-      slot = doomed_.erase(slot);
-    } else {
-      slot = doomed_.lower_bound(next_page(*slot));
-    }
-  }
-  for (auto entry = left_queue_.begin(); entry != left_queue_.end();) {
-    if (is_touched(entry->first)) {
-      evictable_.PushAgain(entry->second);
-      entry = left_queue_.erase(entry);
-    } else {
-      entry = left_queue_.lower_bound(next_page(entry->first));
-    }
-  }
-  FreeMarked();
-}
-
 void Core::LookAgainAtKept() {
   const size_t most = std::max<size_t>(kMostLookedAtAgain / (1 + columns_.size() / 64), 64);
   auto slot = doomed_.lower_bound(look_again_at_doomed_);
@@ -328,6 +296,14 @@ void Core::LookAgainAtKept() {
     room_changed_ = true;
   }
   look_again_at_pinned_ = entry == left_queue_.end() ? 0 : entry->first;
+  auto clean = left_clean_.lower_bound(look_again_at_clean_);
+  for (size_t left = most; clean != left_clean_.end() && left > 0; --left) {
+    const uint32_t kept = clean->first;
+    ReturnToQueue(kept);
+    room_changed_ = true;
+    clean = left_clean_.upper_bound(kept);
+  }
+  look_again_at_clean_ = clean == left_clean_.end() ? 0 : clean->first;
 }
 
 void Core::ForgetMaker(uint32_t maker) {
@@ -346,7 +322,8 @@ CoreStats Core::Stats() const {
   stats.free_bytes = allocator_.free_bytes() + allocator_.reserved_bytes();
   stats.doomed = doomed_.size();
   stats.sessions = open_rows_.size();
-  stats.room_waiters = room_waiters_.size() - forgotten_room_waiters_;
+  stats.get_waiters = waiters_.size();
+  stats.room_waiters = room_waiters_.size();
   stats.spilled_objects = spilled_.size();
   stats.clean_bytes = clean_bytes_;
   stats.writing_bytes = writing_bytes_;

@@ -1,4 +1,8 @@
 // Core: what one session may hold of the store, and who pins most of it.
+#include <algorithm>
+#include <bit>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "store/base/units.h"
@@ -7,8 +11,10 @@
 namespace penstock {
 namespace {
 
-// Looking through every row costs microseconds a session: not for each of a flood of refusals.
-constexpr uint64_t kTurnsBetweenLooks = 256;
+// One step of a walk through all pins: cache lines of pins, and makers. Some 0.1 ms.
+constexpr uint64_t kLinesCounted = 1024;
+constexpr size_t kMakersCounted = 4096;
+constexpr uint32_t kSlotsOfWord = 64 * kPinsPerPage;
 
 }  // namespace
 
@@ -30,22 +36,66 @@ uint64_t Core::PinnedBytes(SessionRow row) const {
   return bytes;
 }
 
-void Core::FindTopPinner() {
-  if (top_pinner_.is_known && stats_.turns - top_pinner_.turn < kTurnsBetweenLooks) return;
-  top_pinner_ = {.is_known = true, .turn = stats_.turns};
-  for (const SessionRow row : open_rows_) {
-    const uint64_t bytes = PinnedBytes(row);
-    if (bytes <= top_pinner_.bytes) continue;
-    top_pinner_.bytes = bytes;
-    top_pinner_.pid = sessions_[row]->pid;
+// Not twice in a turn: thousands may be refused in it.
+void Core::CountHolders() {
+  if (top_holders_.turn == stats_.turns && stats_.turns != 0) return;
+  top_holders_.turn = stats_.turns;
+  CountPins();
+  CountMade();
+}
+
+void Core::CountPins() {
+  TopHolders& top = top_holders_;
+  for (uint64_t lines = 0; lines < kLinesCounted;) {
+    if (top.row >= sessions_.size()) {
+      top.pins = std::exchange(top.pins_in_this_walk, {});
+      top.row = 0;
+      return;
+    }
+    CoreSession* const session = sessions_[top.row].get();
+    if (session != nullptr && session->open && top.slot < fresh_slot_) {
+      const uint32_t word = PinRowReader::WordOf(top.slot);
+      const uint32_t end = std::min(fresh_slot_, (word + 1) * kSlotsOfWord);
+      lines += 1 + 64 * std::popcount(session->pins.TouchedPages(word));
+      session->pins.ForEachPinned(top.slot, end, [&](uint32_t slot, uint32_t) {
+        if (leases_[slot].kind == LeaseKind::kObject) top.row_bytes += leases_[slot].block_bytes;
+      });
+      top.slot = end;
+      if (top.slot < fresh_slot_) continue;
+    }
+    ++lines;
+    if (session != nullptr && session->open) {
+      session->pinned_bytes = top.row_bytes;
+      if (top.row_bytes > top.pins_in_this_walk.bytes) {
+        top.pins_in_this_walk = {session->pid, top.row_bytes};
+      }
+    }
+    ++top.row;
+    top.slot = 0;
+    top.row_bytes = 0;
   }
+}
+
+void Core::CountMade() {
+  TopHolders& top = top_holders_;
+  for (size_t most = kMakersCounted; top.maker < makers_.size(); ++top.maker, --most) {
+    if (most == 0) return;
+    const Maker& maker = makers_[top.maker];
+    if (maker.bytes > top.made_in_this_walk.bytes) {
+      top.made_in_this_walk = {maker.pid, maker.bytes};
+    }
+  }
+  top.made = std::exchange(top.made_in_this_walk, {});
+  top.maker = 0;
 }
 
 void Core::EnforcePinQuota(int64_t now_ms) {
   if (limits_.pin_quota_bytes == 0) return;
+  if (somebody_waits_for_releases()) CountPins();
   for (const SessionRow row : std::vector<SessionRow>(open_rows_)) {
     CoreSession& session = *sessions_[row];
-    const uint64_t bytes = somebody_waits_for_releases() && !session.broken ? PinnedBytes(row) : 0;
+    const uint64_t bytes =
+        somebody_waits_for_releases() && !session.broken ? session.pinned_bytes : 0;
     if (bytes <= limits_.pin_quota_bytes) {
       session.over_pin_quota_since_ms = 0;
       continue;
@@ -56,6 +106,9 @@ void Core::EnforcePinQuota(int64_t now_ms) {
       continue;
     }
     if (now_ms - session.over_pin_quota_since_ms < limits_.pin_quota_grace_ms) continue;
+    // What was counted may be some time ago.
+    session.pinned_bytes = PinnedBytes(row);
+    if (session.pinned_bytes <= limits_.pin_quota_bytes) continue;
     Drain(row);  // what it has sealed counts
     if (session.broken) continue;
     Break(row, fmt::format("it pins {}, beyond its quota of {}, while others wait for room",

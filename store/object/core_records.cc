@@ -51,15 +51,10 @@ bool Core::Handle(SessionRow row, const Submission& record) {
     case SubmissionOp::kRelease: HandleRelease(record); return true;
     case SubmissionOp::kCancel: HandleCancel(row, record.request); return true;
     case SubmissionOp::kSync:
-      deferred_.push_back({row, sessions_[row]->number, record, stats_.turns, LapFromHere()});
+      deferred_.push_back({row, sessions_[row]->number, record, rounds_.begun, LapFromHere()});
       return true;
     case SubmissionOp::kSubscribe: {
-      CoreSession& session = *sessions_[row];
-      const uint32_t wanted =
-          record.flags_or_count & (kSubscribeSeals | kSubscribeDeletions);
-      if (session.subscriptions == 0 && wanted != 0) ++subscribers_;
-      if (session.subscriptions != 0 && wanted == 0) --subscribers_;
-      session.subscriptions = wanted;
+      Subscribe(row, record.flags_or_count & (kSubscribeSeals | kSubscribeDeletions));
       if (record.request != 0) Answer(row, record.request, AnswerCode::kOk);
       return true;
     }
@@ -106,7 +101,7 @@ bool Core::HandleSeal(SessionRow row, const Submission& record) {
     return false;
   }
   const bool reserved = infos_[record.slot].reserved;
-  const bool id_is_its_own = reserved ? reserved_ids_.at(record.slot) == record.id
+  const bool id_is_its_own = reserved ? leases_[record.slot].reserved_id == record.id
                                       : record.id.session == sessions_[row]->number &&
                                             record.id.home == index_.header().incarnation;
   if (!id_is_its_own) {
@@ -213,7 +208,7 @@ bool Core::HandleGet(SessionRow row, const Submission& record) {
   } else {
     session.requests[record.request] = {PendingRequest::Kind::kDeferred, record.id};
     // Whose seals matter was heard: no lap.
-    deferred_.push_back({row, session.number, record, stats_.turns, 0});
+    deferred_.push_back({row, session.number, record, rounds_.begun, 0});
   }
   return true;
 }
@@ -259,12 +254,10 @@ void Core::AnswerMiss(SessionRow row, const Submission& record) {
 }
 
 void Core::WaitForSeal(SessionRow row, const Submission& record) {
-  std::vector<Waiter>& waiters = waiters_[record.id];
-  sessions_[row]->requests[record.request] = {.kind = PendingRequest::Kind::kGet,
-                                              .id = record.id,
-                                              .place = static_cast<uint32_t>(waiters.size())};
-  waiters.push_back({row, record.request});
-  ++stats_.get_waiters;
+  const uint64_t ticket = ++last_ticket_;
+  sessions_[row]->requests[record.request] = {
+      .kind = PendingRequest::Kind::kGet, .id = record.id, .ticket = ticket};
+  waiters_.insert({record.id, ticket, row, record.request});
 }
 
 // Why a library-made id will never come (again); kOk when it still may.
@@ -274,7 +267,10 @@ AnswerCode Core::WhyAbsent(const ObjectId& id) const {
   if (cause != AnswerCode::kOk) return cause;
   // One node: what another store made can never come here.
   if (id.home != index_.header().incarnation) return AnswerCode::kOtherStore;
-  return rows_by_number_.contains(id.session) ? AnswerCode::kOk : AnswerCode::kMakerDied;
+  const auto maker = rows_by_number_.find(id.session);
+  return maker != rows_by_number_.end() && sessions_[maker->second]->open
+             ? AnswerCode::kOk
+             : AnswerCode::kMakerDied;
 }
 
 void Core::HandleCancel(SessionRow row, uint32_t request) {
@@ -311,7 +307,7 @@ void Core::CancelRoom(SessionRow row, uint32_t request) {
 void Core::HandleLateCancels() {
   const bool has_more = HasMoreToEvict();
   std::erase_if(late_cancels_, [&](const LateCancel& late) {
-    if (looked_out_of_sight_ < late.lap_ends) return false;
+    if (laps_.looked < late.lap_ends) return false;
     if (has_more && stats_.turns < late.until_turn) return false;
     const CoreSession* const session = sessions_[late.row].get();
     if (session != nullptr && session->number == late.session) {

@@ -254,7 +254,6 @@ void Core::ListLease(uint32_t slot) {
   if (lease.reserved_id.IsNil()) return;
   infos_[slot].reserved = true;
   reserved_[lease.reserved_id] = slot;
-  reserved_ids_[slot] = lease.reserved_id;
 }
 
 void Core::ListObject(uint32_t slot) {

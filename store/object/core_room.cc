@@ -1,5 +1,6 @@
 // Core: leases of blocks and slots, making room, and who waits for it.
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -8,6 +9,12 @@
 #include "store/object/core.h"
 
 namespace penstock {
+namespace {
+
+constexpr size_t kMostAsked = 16;  // in a turn: a packet each
+
+}  // namespace
+
 bool Core::MayEverFit(uint64_t block_bytes) const {
   return block_bytes <= (population_done_ ? StoreBytes() : index_.header().arena_bytes);
 }
@@ -62,22 +69,15 @@ void Core::WaitForRoom(SessionRow row, const Submission& record) {
   }
   const bool reserve = record.op == SubmissionOp::kReserve;
   const ObjectId id = reserve ? record.id : ObjectId{};
-  const uint64_t ticket = next_room_ticket_++;
+  const uint64_t ticket = ++last_ticket_;
   session.requests[record.request] = {
       .kind = PendingRequest::Kind::kRoom, .id = id, .ticket = ticket};
   ++session.room_waits;
   Enqueue({row, session.number, record.request, record.size, reserve, id, ticket});
 }
 
-// Last, but for those who are out of reach: they have lost their places.
 void Core::Enqueue(const RoomWaiter& waiter) {
-  auto place = room_waiters_.end();
-  if (host_is_short_ && !IsOutOfReach(waiter.block_bytes)) {
-    const uint64_t reach = allocator_.LongestRange();
-    place = std::find_if(room_waiters_.begin(), room_waiters_.end(),
-                         [&](const RoomWaiter& other) { return other.block_bytes > reach; });
-  }
-  room_waiters_.insert(place, waiter);
+  room_waiters_.emplace(waiter.ticket, waiter);
   room_changed_ = true;
   fruitless_looks_ = 0;
 }
@@ -115,6 +115,7 @@ bool Core::HandleReserve(SessionRow row, const Submission& record) {
                            block_bytes, record.request));
     return false;
   }
+  TakeBackIfEnded(record.id);
   if (Exists(record.id) || reserved_.contains(record.id)) {
     Answer(row, record.request, AnswerCode::kAlreadyExists);
     return true;
@@ -197,6 +198,7 @@ std::optional<uint32_t> Core::TakeLeaseEvicting(SessionRow row, uint64_t block_b
   for (;;) {
     if (const auto slot = TakeLease(row, block_bytes)) return slot;
     if (WaitsForHost() || IsOutOfReach(block_bytes)) return std::nullopt;
+    if (FlushesFor(block_bytes)) return std::nullopt;
     // What is free suffices and lies apart: objects move (core_compact.cc) before more is
     // dropped. For a small block dropping another one is cheaper.
     if (!IsSmallBlock(block_bytes) && MayCompact(block_bytes)) return std::nullopt;
@@ -211,8 +213,8 @@ std::optional<uint32_t> Core::TakeLeaseEvicting(SessionRow row, uint64_t block_b
 // one who is out of reach.
 bool Core::MayOvertake(uint64_t block_bytes) const {
   if (room_waiters_.empty()) return true;
-  if (IsOutOfReach(room_waiters_.front().block_bytes)) return true;
-  uint64_t needed_bytes = room_waiters_.front().block_bytes;
+  if (IsOutOfReach(FirstForRoom().block_bytes)) return true;
+  uint64_t needed_bytes = FirstForRoom().block_bytes;
   if (compaction_.phase == Compaction::Phase::kEmptying) {
     // The window is reserved; what is still in it needs a place elsewhere.
     needed_bytes = compaction_.end - compaction_.begin - allocator_.reserved_bytes();
@@ -256,7 +258,6 @@ void Core::GrantReserved(SessionRow row, uint32_t request, const ObjectId& id,
   infos_[slot].reserved = true;
   leases_[slot].reserved_id = id;
   reserved_[id] = slot;
-  reserved_ids_[slot] = id;
   Completion grant{};
   grant.op = CompletionOp::kGrant;
   grant.request = request;
@@ -283,13 +284,13 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
       if (WaitsForHost()) return false;
       // Nor before all has been taken that waits in the rings by now: room may be among it.
       if (stats_.turns > refusing_at_ + 1) {
-        refusing_since_ = stats_.turns;
+        refusing_since_ = rounds_.begun;
         refusing_lap_ends_ = LapFromHere();
       }
       refusing_at_ = stats_.turns;
-      if (looked_out_of_sight_ < refusing_lap_ends_) refusing_since_ = stats_.turns;
-      if (looked_out_of_sight_ < refusing_lap_ends_ ||
-          (!are_all_taken_ && !HasPassed(refusing_since_))) {
+      if (laps_.looked < refusing_lap_ends_) refusing_since_ = rounds_.begun;
+      if (laps_.looked < refusing_lap_ends_ ||
+          (rounds_.clean < rounds_.begun && !HasPassed(refusing_since_))) {
         room_changed_ = true;
         return false;
       }
@@ -299,7 +300,7 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
       RefuseWaiters(id, RoomRefusal(AnswerCode::kNoRoomToRestore));
       return true;
     }
-    ForgetRoomWaiter();
+    room_waiters_.erase(waiter.ticket);
     return true;
   }
   const auto refuse = [&](AnswerCode code, uint64_t detail) {
@@ -307,9 +308,14 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
     Answer(waiter.row, waiter.request, code, detail);
     return true;
   };
+  if (!sessions_[waiter.row]->open) {
+    ForgetRequest(waiter.row, waiter.request);
+    return true;
+  }
   if (!MayEverFit(waiter.block_bytes)) {
     return refuse(AnswerCode::kTooLarge, StoreBytes());
   }
+  if (waiter.reserve) TakeBackIfEnded(waiter.id);
   if (waiter.reserve && (Exists(waiter.id) || reserved_.contains(waiter.id))) {
     return refuse(AnswerCode::kAlreadyExists, 0);
   }
@@ -333,70 +339,88 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
   return true;
 }
 
-bool Core::IsForgotten(const RoomWaiter& waiter) const {
-  if (waiter.row == kStoreRow) {
-    const auto restore = restoring_.find(waiter.id);
-    return restore == restoring_.end() || restore->second.slot != kNoSlot ||
-           restore->second.ticket != waiter.ticket;
-  }
-  const CoreSession* const session = sessions_[waiter.row].get();
-  if (session == nullptr || session->number != waiter.session) return true;
-  const auto request = session->requests.find(waiter.request);
-  return request == session->requests.end() || request->second.ticket != waiter.ticket;
-}
-
-// A request that waited for room is gone. The first in line is always one that waits; others
-// are taken out at the end of the turn, all at once: a client may cancel thousands.
-void Core::ForgetRoomWaiter() {
-  ++forgotten_room_waiters_;
-  while (!room_waiters_.empty() && IsForgotten(room_waiters_.front())) {
-    room_waiters_.pop_front();
-    --forgotten_room_waiters_;
+// While the host has no memory to give: who asks for more than any piece that is there has lost its
+// place to the next one.
+void Core::PassOverOutOfReach() {
+  size_t most = std::min<size_t>(room_waiters_.size(), limits_.most_steps_in_turn);
+  for (; most > 0 && IsOutOfReach(FirstForRoom().block_bytes); --most) {
+    RoomWaiter waiter = FirstForRoom();
+    room_waiters_.erase(room_waiters_.begin());
+    waiter.ticket = ++last_ticket_;
+    (waiter.row == kStoreRow ? restoring_.at(waiter.id).ticket
+                             : sessions_[waiter.row]->requests.at(waiter.request).ticket) =
+        waiter.ticket;
+    room_waiters_.emplace(waiter.ticket, waiter);
   }
 }
 
 void Core::ServeRoomWaiters() {
+  others_.again |= others_.go_on && room_changed_;
   room_changed_ = false;
-  if (forgotten_room_waiters_ > 0) {
-    std::erase_if(room_waiters_, [this](const RoomWaiter& w) { return IsForgotten(w); });
-    forgotten_room_waiters_ = 0;
-  }
-  if (host_is_short_) {
-    const uint64_t reach = allocator_.LongestRange();
-    std::stable_partition(
-        room_waiters_.begin(), room_waiters_.end(),
-        [&](const RoomWaiter& waiter) { return waiter.block_bytes <= reach; });
-  }
   ++compaction_.room_round;
+  if (host_is_short_) PassOverOutOfReach();
   AbandonStaleCompaction();
-  while (!room_waiters_.empty()) {
-    const RoomWaiter first = room_waiters_.front();
+  for (size_t most = limits_.most_steps_in_turn / 2; !room_waiters_.empty(); --most) {
+    if (most == 0) {
+      room_changed_ = true;  // the next turn goes on
+      return;
+    }
+    const RoomWaiter first = FirstForRoom();
     if (!ServeRoomWaiter(first, Evicting::kAllowed)) break;
+    if (host_is_short_ && !room_waiters_.empty()) PassOverOutOfReach();
   }
   AbandonStaleCompaction();
-  if (room_waiters_.empty()) return;
-  if (!IsOutOfReach(room_waiters_.front().block_bytes)) AskForLeases();
+  if (room_waiters_.empty()) {
+    others_.go_on = others_.again = false;
+    return;
+  }
+  if (!IsOutOfReach(FirstForRoom().block_bytes)) rows_to_ask_ = open_rows_.size();
   ConsiderCompaction();
-  // The others; whoever asks for no less than one who was refused need not be tried.
-  uint64_t refused_bytes = ~uint64_t{0};
-  for (size_t i = 1; i < room_waiters_.size() && MayOvertake(64);) {
-    const RoomWaiter waiter = room_waiters_[i++];
-    if (waiter.block_bytes >= refused_bytes || IsForgotten(waiter)) continue;
-    // One that is served stays among the others, forgotten, until the next turn.
+  ServeOthers();
+}
+
+// Those behind the first in line, some in each turn; one that asks for no less than another that
+// was refused need not be tried.
+void Core::ServeOthers() {
+  if (!others_.go_on) {
+    others_.after = room_waiters_.begin()->first;
+    others_.refused_bytes = ~uint64_t{0};
+  }
+  others_.go_on = false;
+  size_t most = 4 * limits_.most_steps_in_turn;
+  for (auto next = room_waiters_.upper_bound(others_.after);
+       next != room_waiters_.end() && MayOvertake(64); --most) {
+    if (most == 0) {
+      others_.go_on = true;
+      return;
+    }
+    const RoomWaiter waiter = next->second;
+    others_.after = next->first;
+    if (waiter.block_bytes >= others_.refused_bytes) {
+      ++next;
+      continue;
+    }
     const bool is_served = MayOvertake(waiter.block_bytes) &&
                            ServeRoomWaiter(waiter, Evicting::kNo);
-    if (!is_served) refused_bytes = waiter.block_bytes;
+    if (!is_served) others_.refused_bytes = waiter.block_bytes;
+    next = room_waiters_.upper_bound(others_.after);
   }
+  if (std::exchange(others_.again, false)) room_changed_ = true;
 }
 
 // What clients keep ahead of their need comes back to those who need it now. Each is asked
-// once until it is granted something again.
+// once until it is granted something again, some in each turn.
 void Core::AskForLeases() {
-  for (const SessionRow row : open_rows_) {
+  size_t asks = kMostAsked;
+  size_t looks = std::min(rows_to_ask_, limits_.most_steps_in_turn);
+  for (; looks > 0 && asks > 0; --looks) {
+    --rows_to_ask_;
+    const SessionRow row = open_rows_[next_to_ask_++ % open_rows_.size()];
     CoreSession& session = *sessions_[row];
     if (session.broken || session.leases.empty() || session.asked_for_leases) continue;
     session.asked_for_leases = true;
     host_->AskForLeases(row);
+    --asks;
   }
 }
 
@@ -419,10 +443,11 @@ void Core::RefuseQuota(SessionRow row, uint32_t request) {
 
 // Says who holds the memory.
 Completion Core::RoomRefusal(AnswerCode code) {
-  FindTopPinner();
-  const auto top = std::max_element(
-      makers_.begin(), makers_.end(),
-      [](const Maker& a, const Maker& b) { return a.bytes < b.bytes; });
+  CountHolders();
+  const TopHolders& top = top_holders_;
+  const auto larger = [](const Holder& a, const Holder& b) { return a.bytes > b.bytes ? a : b; };
+  const Holder pins = larger(top.pins_in_this_walk, top.pins);
+  const Holder made = larger(top.made_in_this_walk, top.made);
   Completion answer{};
   answer.op = CompletionOp::kAnswer;
   answer.code = code;
@@ -431,10 +456,10 @@ Completion Core::RoomRefusal(AnswerCode code) {
   answer.detail[1] = stats_.evictable_bytes;
   answer.detail[2] = stats_.leased_bytes;
   answer.detail[3] = StoreBytes();
-  answer.detail[4] = top == makers_.end() ? 0 : static_cast<uint32_t>(top->pid);
-  answer.detail[4] |= uint64_t{static_cast<uint32_t>(top_pinner_.pid)} << 32;
-  answer.detail[5] = top == makers_.end() ? 0 : top->bytes;
-  answer.detail[6] = stats_.objects | (top_pinner_.bytes / kPinnedUnitBytes) << 32;
+  answer.detail[4] = static_cast<uint32_t>(made.pid);
+  answer.detail[4] |= uint64_t{static_cast<uint32_t>(pins.pid)} << 32;
+  answer.detail[5] = made.bytes;
+  answer.detail[6] = stats_.objects | (pins.bytes / kPinnedUnitBytes) << 32;
   return answer;
 }
 

@@ -23,12 +23,19 @@ constexpr uint64_t kWatermarkPart = 8;
 constexpr uint64_t kMostWriting = 256 * kMiB;
 // One choice: the oldest of this many candidates, found in this many slots at most.
 constexpr size_t kSample = 64;
-constexpr uint32_t kMostLooks = 1 << 16;
+constexpr uint32_t kMostLooks = 1 << 12;
 // Once a sample is full, and there are objects of a lower priority: so many slots more.
 constexpr uint32_t kLooksForLower = 1024;
 // A get leaves the epoch of its time in its pin word: so many epochs fit into one turnover
 // of the arena. More would make gets touch their epoch words more often.
 constexpr uint64_t kEpochsPerTurnover = 64;
+// Clean objects that one look at the pin columns may cover.
+constexpr size_t kCleanBatch = 16;
+
+const SlotLook& LookAt(const std::vector<SlotLook>& sorted, uint32_t slot) {
+  return *std::lower_bound(sorted.begin(), sorted.end(), slot,
+                           [](const SlotLook& look, uint32_t s) { return look.slot < s; });
+}
 
 }  // namespace
 
@@ -69,13 +76,14 @@ void Core::AddClean(uint32_t slot, uint32_t copy) {
   infos_[slot].copy_plus_one = copy + 1;
   clean_bytes_ += leases_[slot].block_bytes;
   clean_[PriorityOf(slots_[slot].flags)].push_back(
-      {slot, slots_.Generation(slot), LastUse(slot)});
+      {slot, slots_.Generation(slot), infos_[slot].epoch});
 }
 
 // The copy of an object in memory is not needed, or goes on alone.
 std::optional<uint32_t> Core::TakeCopy(uint32_t slot) {
   if (!infos_[slot].has_copy()) return std::nullopt;
   clean_bytes_ -= leases_[slot].block_bytes;
+  if (!left_clean_.empty()) left_clean_.erase(slot);
   return std::exchange(infos_[slot].copy_plus_one, 0) - 1;
 }
 
@@ -83,55 +91,89 @@ std::optional<uint32_t> Core::TakeCopy(uint32_t slot) {
 // freed.
 bool Core::DropClean(uint64_t block_bytes) {
   uint64_t freed = 0;
-  std::vector<uint32_t> pinned;
   for (std::deque<CleanCopy>& queue : clean_) {
-    if (freed < block_bytes) freed += DropCleanOf(queue, block_bytes - freed, pinned);
+    if (freed < block_bytes) freed += DropCleanOf(queue, block_bytes - freed);
   }
-  if (freed > 0) return true;
-  bool any = false;
-  for (const uint32_t slot : pinned) any |= Want(slot);
-  return any;
+  return freed > 0;
 }
 
-// Of one priority, those unused since they were last looked at first. The bytes freed; the
-// slots of those that somebody pins.
-uint64_t Core::DropCleanOf(std::deque<CleanCopy>& queue, uint64_t block_bytes,
-                           std::vector<uint32_t>& pinned_slots) {
+// Of one priority, those unused since they were last looked at first. The bytes freed. As of
+// evictable objects (EvictFor), a look at all rows serves several, what is pinned leaves the queue
+// and is wanted, and what is left to look at when a turn's share is spent waits for the next one.
+uint64_t Core::DropCleanOf(std::deque<CleanCopy>& queue, uint64_t block_bytes) {
   uint64_t freed = 0;
-  std::vector<CleanCopy> pinned;
   // Two rounds: in the first one that was used since gets a second chance.
-  for (size_t looks = 2 * queue.size(); looks > 0 && freed < block_bytes && !queue.empty();
-       --looks) {
-    CleanCopy item = queue.front();
+  for (size_t most = 2 * queue.size(); most > 0 && freed < block_bytes && !queue.empty() &&
+                                       eviction_looks_left_ > 0;) {
+    const size_t looks_before = eviction_looks_left_;
+    const std::vector<CleanCopy> batch = UnusedClean(queue, block_bytes - freed);
+    most -= std::min(most, looks_before - eviction_looks_left_);
+    // SYNC S2 pin/evict: mark a batch, then one pass over the pin rows.
+    std::vector<SlotLook> looks;
+    for (const CleanCopy& item : batch) {
+      slots_.MarkEvicting(item.slot);
+      infos_[item.slot].wanted = false;
+      looks.push_back({.slot = item.slot});
+    }
+    columns_.LookForPins(looks);
+    std::vector<SlotLook> pinned;
+    for (const CleanCopy& item : batch) {
+      if (infos_[item.slot].holds > 0 || LookAt(looks, item.slot).is_pinned) {
+        slots_.PutBack(item.slot);
+        slots_.MarkWanted(item.slot);
+        infos_[item.slot].wanted = true;
+        left_clean_.emplace(item.slot, item);
+        pinned.push_back({.slot = item.slot});
+      } else {
+        freed += leases_[item.slot].block_bytes;
+        DropClean(item);
+      }
+    }
+    // SYNC S3: of one whose last pin went before the mark nobody tells.
+    columns_.LookForPins(pinned);
+    for (const SlotLook& look : pinned) {
+      if (!look.is_pinned && infos_[look.slot].holds == 0) ReturnToQueue(look.slot);
+    }
+  }
+  return freed;
+}
+
+// The next ones of the queue; one that was used since goes to its end. May come back with none.
+std::vector<CleanCopy> Core::UnusedClean(std::deque<CleanCopy>& queue, uint64_t wanted_bytes) {
+  std::vector<CleanCopy> items;
+  std::vector<SlotLook> looks;
+  uint64_t bytes = 0;
+  while (!queue.empty() && eviction_looks_left_ > 0 && items.size() < kCleanBatch &&
+         bytes < wanted_bytes) {
+    const CleanCopy item = queue.front();
     queue.pop_front();
+    --eviction_looks_left_;
     const uint64_t word = slots_.Word(item.slot);
     if (StateOf(word) != SlotState::kSealed || GenerationOf(word) != item.generation ||
         !infos_[item.slot].has_copy()) {
       continue;
     }
-    if (const uint64_t last_use = LastUse(item.slot); last_use != item.epoch) {
-      item.epoch = last_use;
-      queue.push_back(item);
-      continue;
-    }
-    // SYNC S2 pin/evict: the mark is a full fence before the look.
-    slots_.MarkEvicting(item.slot);
-    infos_[item.slot].wanted = false;
-    if (IsInUse(item.slot)) {
-      slots_.PutBack(item.slot);
-      pinned.push_back(item);
-      pinned_slots.push_back(item.slot);
-      continue;
-    }
-    freed += leases_[item.slot].block_bytes;
-    spilled_[slots_[item.slot].id] = *TakeCopy(item.slot);
-    ++stats_.spilled;
-    Unlist(item.slot);
-    Free(item.slot);
-    PENSTOCK_CRASH_POINT(kCleanDropped);
+    bytes += leases_[item.slot].block_bytes;
+    items.push_back(item);
+    looks.push_back({.slot = item.slot, .last_use = infos_[item.slot].epoch});
   }
-  queue.insert(queue.end(), pinned.begin(), pinned.end());
-  return freed;
+  columns_.LookForUses(looks, Epoch());
+  std::erase_if(items, [&](CleanCopy item) {
+    const uint64_t last_use = LookAt(looks, item.slot).last_use;
+    if (last_use == item.epoch) return false;
+    item.epoch = infos_[item.slot].epoch = last_use;
+    queue.push_back(item);
+    return true;
+  });
+  return items;
+}
+
+void Core::DropClean(const CleanCopy& item) {
+  spilled_[slots_[item.slot].id] = *TakeCopy(item.slot);
+  ++stats_.spilled;
+  Unlist(item.slot);
+  Free(item.slot);
+  PENSTOCK_CRASH_POINT(kCleanDropped);
 }
 
 // SYNC S3: its last release tells us. True: it went just now.
@@ -150,10 +192,9 @@ bool Core::MayBeWritten(uint32_t slot) const {
 // What may be written next: of the lowest priority that was found, what was used longest ago
 // first, as far as a sample tells.
 std::vector<SpillCandidate> Core::SampleForSpill() {
-  std::array<std::vector<SpillCandidate>, kPriorities> found;
+  std::array<std::vector<SlotLook>, kPriorities> found;
   uint32_t lowest = 0;  // of which there is any object
   while (lowest + 1 < kPriorities && stats_.objects_of[lowest] == 0) ++lowest;
-  const uint64_t now = Epoch();
   uint32_t most_looks = std::min(kMostLooks, fresh_slot_);
   for (uint32_t looks = 0; looks < most_looks && fruitless_looks_ <= fresh_slot_; ++looks) {
     hand_ = hand_ + 1 < fresh_slot_ ? hand_ + 1 : 0;
@@ -164,20 +205,30 @@ std::vector<SpillCandidate> Core::SampleForSpill() {
       fruitless_looks_ = 0;  // there is more for the next time
       continue;
     }
-    // Somebody waits: the last release of this one will tell.
-    if (IsPinned(hand_) && (room_waiters_.empty() || !Want(hand_))) continue;
-    fruitless_looks_ = 0;
-    found[priority].push_back({now - std::min(now, LastUse(hand_)), hand_});
+    found[priority].push_back({.slot = hand_, .last_use = infos_[hand_].epoch});
     if (found[priority].size() < kSample) continue;
     if (priority <= lowest) break;
     most_looks = std::min(most_looks, looks + kLooksForLower);
   }
-  for (std::vector<SpillCandidate>& sample : found) {
+  for (std::vector<SlotLook>& sample : found) {
+    columns_.LookForPins(sample);
+    // If somebody waits for room, the last release of one that is pinned will tell.
+    std::erase_if(sample, [this](const SlotLook& look) {
+      return look.is_pinned && (room_waiters_.empty() || !Want(look.slot));
+    });
     if (sample.empty()) continue;
+    fruitless_looks_ = 0;
+    const uint64_t now = Epoch();
+    columns_.LookForUses(sample, now);
+    std::vector<SpillCandidate> candidates;
+    for (const SlotLook& look : sample) {
+      infos_[look.slot].epoch = look.last_use;
+      candidates.push_back({now - std::min(now, look.last_use), look.slot});
+    }
     std::stable_sort(
-        sample.begin(), sample.end(),
+        candidates.begin(), candidates.end(),
         [](const SpillCandidate& a, const SpillCandidate& b) { return a.age > b.age; });
-    return std::move(sample);
+    return candidates;
   }
   return {};
 }
@@ -257,7 +308,7 @@ void Core::RetrySpill() {
 void Core::WaitForRestore(SessionRow row, const Submission& record) {
   WaitForSeal(row, record);
   if (restoring_.contains(record.id)) return;
-  const uint64_t ticket = next_room_ticket_++;
+  const uint64_t ticket = ++last_ticket_;
   restoring_[record.id] = {.ticket = ticket};
   const SpilledFacts facts = spill_->SpillFacts(spilled_.at(record.id));
   Enqueue({kStoreRow, kStoreSession, 0, BlockBytes(facts.stored_bytes), false, record.id, ticket});
@@ -267,8 +318,8 @@ void Core::WaitForRestore(SessionRow row, const Submission& record) {
 void Core::ForgetRestore(const ObjectId& id) {
   const auto found = restoring_.find(id);
   if (found == restoring_.end() || found->second.slot != kNoSlot) return;
+  room_waiters_.erase(found->second.ticket);
   restoring_.erase(found);
-  ForgetRoomWaiter();
 }
 
 // True: the read has begun.
@@ -278,6 +329,7 @@ bool Core::ServeRestore(const RoomWaiter& waiter, Evicting evicting) {
     // As for a creator (TakeLeaseEvicting).
     if (evicting == Evicting::kNo) return false;
     if (WaitsForHost() || IsOutOfReach(waiter.block_bytes)) return false;
+    if (FlushesFor(waiter.block_bytes)) return false;
     if (!IsSmallBlock(waiter.block_bytes) && MayCompact(waiter.block_bytes)) return false;
     if (!EvictFor(waiter.block_bytes)) return false;
     compaction_.failed_bytes = 0;
@@ -344,6 +396,10 @@ void Core::PublishRestored(uint32_t slot, const ObjectId& id) {
   List(slot);
   AddClean(slot, copy);
   AnswerWaiters(id, slot);
+  if (!sweeps_.empty() && IsSwept(facts.maker_session)) {
+    Delete(slot, AnswerCode::kDeleted);
+    FreeMarked();
+  }
 }
 
 void Core::DeleteSpilled(const ObjectId& id) {

@@ -6,6 +6,14 @@
 #include "store/shm/parking.h"
 
 namespace penstock {
+namespace {
+
+// For seals, in a turn: some 0.1 ms.
+constexpr size_t kMostRecordsLookedThrough = 16384;
+// Clients that are told, and perhaps woken by a system call each.
+constexpr size_t kMostPublished = 64;
+
+}  // namespace
 
 // True if any record was taken, of `most` at most.
 bool Core::Drain(SessionRow row, uint32_t most) {
@@ -17,7 +25,7 @@ bool Core::Drain(SessionRow row, uint32_t most) {
     return false;
   }
   const uint32_t count = std::min(*available, most);
-  if (count < *available) are_all_taken_ = false;
+  if (count < *available) rounds_.are_all_taken = false;
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 4 < *available) {
       const uint32_t ahead = session.submissions.PeekAhead(4)->slot;
@@ -40,27 +48,28 @@ bool Core::Drain(SessionRow row, uint32_t most) {
 
 bool Core::Turn() {
   ++stats_.turns;
-  bool worked = false;
-  are_all_taken_ = true;
   BeginEvictionLooks();
-  if (looked_out_of_sight_ < lap_ends_) LookOutOfSight();
-  // By index and backwards: the last one takes the place of one that is let go.
-  for (size_t i = watched_rows_.size(); i-- > 0;) {
-    const SessionRow row = watched_rows_[i];
-    CoreSession& session = *sessions_[row];
-    if (Drain(row, limits_.most_records_at_once)) {
-      worked = true;
-      session.worked_at = stats_.turns;
-    }
-    if (!session.backlog.empty()) FlushBacklog(row);
-    PublishCompletions();  // no answer waits for the rings of others
-    if (MayBeLetGo(i)) LetGo(i);
-  }
+  if (laps_.looked < laps_.ends) LookOutOfSight();
+  bool worked = TakeRecords();
   if (!deferred_.empty()) {
     AnswerDeferred();
     worked = true;
   }
-  if (room_changed_ || forgotten_room_waiters_ > 0) ServeRoomWaiters();
+  if (room_changed_ || others_.go_on) ServeRoomWaiters();
+  if (room_waiters_.empty() || open_rows_.empty()) rows_to_ask_ = 0;
+  if (rows_to_ask_ > 0) AskForLeases();
+  if (!tellings_.empty()) {
+    GoOnTelling();
+    worked = true;
+  }
+  if (!closings_.empty()) {
+    GoOnClosing();
+    worked = true;
+  }
+  if (!sweeps_.empty()) {
+    GoOnSweeping();
+    worked = true;
+  }
   if (!late_cancels_.empty()) {
     HandleLateCancels();
     // The next in line may ask for less.
@@ -68,8 +77,39 @@ bool Core::Turn() {
   }
   if (spill_ != nullptr) SpillAhead();
   worked |= StepCompaction();
+  if (room_waiters_.empty() && !IsCompacting()) allocator_.OpenStacks();
   sealed_evictable_ = false;
-  PublishCompletions();
+  PublishCompletions(kMostPublished);
+  return worked;
+}
+
+// One round goes once through the rings in sight. A turn takes so many records and goes on behind
+// them in the next one: a thousand clients that all have something do not make it long. True if any
+// record was taken.
+bool Core::TakeRecords() {
+  const uint64_t until = stats_.records + limits_.most_records_in_turn;
+  bool worked = false;
+  if (rounds_.rings_left == 0) {
+    ++rounds_.begun;
+    rounds_.are_all_taken = true;
+    rounds_.rings_left = watched_rows_.size();
+  }
+  // Backwards: the last one takes the place of one that is let go.
+  while (rounds_.rings_left > 0 && stats_.records < until) {
+    const size_t place = --rounds_.rings_left;
+    const SessionRow row = watched_rows_[place];
+    CoreSession& session = *sessions_[row];
+    if (Drain(row, limits_.most_records_at_once)) {
+      worked = true;
+      session.worked_at = stats_.turns;
+    }
+    if (!session.backlog.empty()) FlushBacklog(row);
+    PublishCompletions(kMostPublished);  // no answer waits for the rings of others
+    if (MayBeLetGo(place)) LetGo(place);
+  }
+  if (rounds_.rings_left > 0) return true;
+  rounds_.completed = rounds_.begun;
+  if (rounds_.are_all_taken) rounds_.clean = rounds_.begun;
   return worked;
 }
 
@@ -79,37 +119,37 @@ bool Core::Turn() {
 // their rings: only a seal makes an object, so a question is answered if no seal of its id waits.
 // Who asked for more waits until the turns have taken all that waited then.
 void Core::AnswerDeferred() {
-  std::vector<Deferred> deferred;
-  deferred.swap(deferred_);
+  const size_t count = std::min(deferred_.size(), 2 * limits_.most_steps_in_turn);
+  std::vector<Deferred> deferred(deferred_.begin(), deferred_.begin() + count);
+  deferred_.erase(deferred_.begin(), deferred_.begin() + count);
   const bool is_little = CountWaiting() <= limits_.most_records_at_once;
   absl::flat_hash_set<ObjectId> sealed;
   if (!is_little) sealed = SealsWaitingOf(deferred);
   const auto must_wait = [&](Deferred& item) {
-    if (looked_out_of_sight_ < item.lap_ends) {
-      item.turn = stats_.turns;
+    if (laps_.looked < item.lap_ends) {
+      item.round = rounds_.begun;
       return true;
     }
-    if (is_little || HasPassed(item.turn)) return false;
+    if (is_little || HasPassed(item.round)) return false;
     // Of what is on disk: room for it may be among what waits.
     return item.record.op == SubmissionOp::kSync || sealed.contains(item.record.id) ||
            spilled_.contains(item.record.id);
   };
   const auto rest = std::stable_partition(deferred.begin(), deferred.end(), must_wait);
-  deferred_.assign(deferred.begin(), rest);
+  deferred_.insert(deferred_.end(), deferred.begin(), rest);
   deferred.erase(deferred.begin(), rest);
   if (is_little) {
     for (size_t i = watched_rows_.size(); i-- > 0;) Drain(watched_rows_[i]);
-    are_all_taken_ = true;
   }
   Resolve(deferred);
 }
 
-// Whether all that waited in the rings when turn `turn` took its records has been taken: in one
-// pass since, or in as many parts as the longest ring has.
-bool Core::HasPassed(uint64_t turn) const {
+// Whether all that waited in the rings in sight when round `round` took its records has been taken:
+// in one round since, or in as many parts as the longest ring has.
+bool Core::HasPassed(uint64_t round) const {
   const uint64_t parts =
       (kSubmissionEntries + limits_.most_records_at_once - 1) / limits_.most_records_at_once;
-  return (are_all_taken_ && turn < stats_.turns) || stats_.turns - turn >= parts;
+  return rounds_.clean > round || rounds_.completed >= round + parts;
 }
 
 uint64_t Core::CountWaiting() const {
@@ -120,7 +160,7 @@ uint64_t Core::CountWaiting() const {
 
 uint32_t Core::CountWaiting(SessionRow row) const {
   const CoreSession& session = *sessions_[row];
-  return session.broken ? 0 : session.submissions.Available().value_or(0);
+  return session.broken || !session.open ? 0 : session.submissions.Available().value_or(0);
 }
 
 // Whose seal could make an object of this id: HandleSeal breaks everybody else's session.
@@ -149,8 +189,8 @@ bool Core::ASealMayWait(const ObjectId& id) {
   return may_wait;
 }
 
-// Of the ids that were asked for, those of which a seal waits. Cost: a look at each record in
-// the rings where it could.
+// Of the ids that were asked for, those of which a seal waits, or may wait. Cost: a look at each
+// record in the rings where it could, up to a bound.
 absl::flat_hash_set<ObjectId> Core::SealsWaitingOf(const std::vector<Deferred>& deferred) const {
   absl::flat_hash_set<ObjectId> asked_for, sealed;
   absl::flat_hash_set<SessionRow> sealers;
@@ -161,9 +201,12 @@ absl::flat_hash_set<ObjectId> Core::SealsWaitingOf(const std::vector<Deferred>& 
     const auto rows = SealersOf(item.record.id);
     sealers.insert(rows.begin(), rows.end());
   }
+  size_t looked_through = 0;
   for (const SessionRow row : sealers) {
     const SubmissionConsumer& submissions = sessions_[row]->submissions;
     const uint32_t waiting = CountWaiting(row);
+    looked_through += waiting;
+    if (looked_through > kMostRecordsLookedThrough) return asked_for;  // as if each had one
     for (uint32_t i = 0; i < waiting; ++i) {
       if (submissions.PeekAhead(i)->op != SubmissionOp::kSeal) continue;
       const ObjectId id = submissions.PeekAhead(i)->id;  // a copy: the bytes are shared
@@ -176,7 +219,7 @@ absl::flat_hash_set<ObjectId> Core::SealsWaitingOf(const std::vector<Deferred>& 
 void Core::Resolve(const std::vector<Deferred>& deferred) {
   for (const Deferred& item : deferred) {
     CoreSession* const session = sessions_[item.row].get();
-    if (session == nullptr || session->number != item.session) continue;
+    if (session == nullptr || session->number != item.session || !session->open) continue;
     if (item.record.op != SubmissionOp::kSync) {
       // Cancelled meanwhile: nobody asks any more.
       const auto request = session->requests.find(item.record.request);
@@ -192,11 +235,13 @@ void Core::Resolve(const std::vector<Deferred>& deferred) {
 }
 
 bool Core::PreparePark() {
-  if (!deferred_.empty() || !late_cancels_.empty() || IsCompacting()) return false;
+  if (rounds_.rings_left > 0 || !closings_.empty() || !sweeps_.empty()) return false;
+  if (!deferred_.empty() || !late_cancels_.empty() || !tellings_.empty()) return false;
+  if (IsCompacting() || rows_to_ask_ > 0) return false;
   // Written between two turns, by what the disk or a session's end made true: nobody would be
   // told of them before the next turn.
   if (!unpublished_rows_.empty()) return false;
-  if (room_changed_ && !room_waiters_.empty()) return false;
+  if ((room_changed_ || others_.go_on) && !room_waiters_.empty()) return false;
   parker_.Park(index_.header().parked);
   for (const SessionRow row : watched_rows_) {
     if (HasWork(*sessions_[row])) {

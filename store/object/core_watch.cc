@@ -50,7 +50,10 @@ void Core::LetGo(size_t place) {
 void Core::StopWatching(SessionRow row) {
   if (!sessions_[row]->is_watched) return;
   sessions_[row]->is_watched = false;
-  std::erase(watched_rows_, row);
+  const auto place = std::find(watched_rows_.begin(), watched_rows_.end(), row);
+  // The round goes on with the same one.
+  if (static_cast<size_t>(place - watched_rows_.begin()) < rounds_.rings_left) --rounds_.rings_left;
+  watched_rows_.erase(place);
 }
 
 bool Core::HasWork(CoreSession& session) const {
@@ -62,18 +65,23 @@ bool Core::HasWork(CoreSession& session) const {
 // answered before what others had published waits for that: their bells may have been rung and
 // not been heard.
 uint64_t Core::LapFromHere() {
-  if (watched_rows_.size() == open_rows_.size()) return looked_out_of_sight_;
-  lap_ends_ = looked_out_of_sight_ + LapRows();
-  return lap_ends_;
+  if (watched_rows_.size() == open_rows_.size()) return laps_.looked;
+  laps_.ends = laps_.looked + laps_.rows;
+  return laps_.ends;
 }
 
-// As many as there will ever be, so that a lap that has begun misses none.
-size_t Core::LapRows() const { return std::max<size_t>(limits_.max_sessions, sessions_.size()); }
+// There are more places than in a lap, which happens while sessions are closing: what is in sight
+// need not be looked for.
+void Core::KeepLapsWhole() {
+  if (sessions_.size() <= laps_.rows) return;
+  laps_.rows = 2 * sessions_.size();
+  for (const SessionRow row : open_rows_) Hear(row);
+}
 
 void Core::LookOutOfSight() {
-  const size_t count = std::min<size_t>(kLapStep, lap_ends_ - looked_out_of_sight_);
+  const size_t count = std::min<size_t>(kLapStep, laps_.ends - laps_.looked);
   for (size_t i = 0; i < count; ++i) {
-    const SessionRow row = static_cast<SessionRow>(looked_out_of_sight_++ % LapRows());
+    const SessionRow row = static_cast<SessionRow>(laps_.looked++ % laps_.rows);
     if (row >= sessions_.size()) continue;
     CoreSession* const session = sessions_[row].get();
     if (session != nullptr && session->open && !session->is_watched && HasWork(*session)) {

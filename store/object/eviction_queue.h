@@ -10,11 +10,11 @@
 #define PENSTOCK_STORE_OBJECT_EVICTION_QUEUE_H_
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <queue>
-#include <utility>
 #include <vector>
+
+#include "store/object/chunked_array.h"
 
 namespace penstock {
 
@@ -31,48 +31,77 @@ struct EvictionEntry {
   }
 };
 
+// A heap of its own, and not std::priority_queue: it grows without moving what it holds, and
+// entries of objects that are gone are taken out of its middle, some at a time.
 class EvictionQueue {
-  using Heap = std::priority_queue<EvictionEntry, std::vector<EvictionEntry>, std::greater<>>;
-
  public:
   void Push(uint32_t priority, uint64_t epoch, uint32_t slot, uint64_t generation) {
-    heap_.push({priority, epoch, next_order_++, slot, generation});
+    PushAgain({priority, epoch, next_order_++, slot, generation});
   }
   // Keeps the entry's place among equals.
-  void PushAgain(const EvictionEntry& entry) { heap_.push(entry); }
+  void PushAgain(const EvictionEntry& entry) {
+    heap_.push_back(entry);
+    MoveUp(heap_.size() - 1);
+  }
   bool empty() const { return heap_.empty(); }
   size_t size() const { return heap_.size(); }
   EvictionEntry Pop() {
-    EvictionEntry top = heap_.top();
-    heap_.pop();
+    const EvictionEntry top = heap_[0];
+    RemoveAt(0);
     return top;
   }
   // Of all, in no order: for another queue's Restore.
-  std::vector<EvictionEntry> entries() const {
-    std::vector<EvictionEntry> all;
-    for (Heap heap = heap_; !heap.empty(); heap.pop()) all.push_back(heap.top());
-    return all;
-  }
-  void Restore(std::vector<EvictionEntry> entries) {
+  std::vector<EvictionEntry> entries() const { return heap_.ToVector(); }
+  void Restore(const std::vector<EvictionEntry>& entries) {
+    heap_.clear();
     for (const EvictionEntry& entry : entries) {
       next_order_ = std::max(next_order_, entry.order + 1);
+      PushAgain(entry);
     }
-    heap_ = Heap(std::greater<>(), std::move(entries));
   }
-  // Entries of objects that are gone stay until they come up; this drops them.
+  // Entries of objects that are gone stay until they come up; this looks at the next `count` of
+  // all and drops those.
   template <typename IsLive>
-  void Compact(IsLive&& is_live) {
-    std::vector<EvictionEntry> live;
-    while (!heap_.empty()) {
-      if (is_live(heap_.top())) live.push_back(heap_.top());
-      heap_.pop();
+  void Sweep(size_t count, IsLive&& is_live) {
+    for (; count > 0 && !heap_.empty(); --count) {
+      if (swept_ >= heap_.size()) swept_ = 0;
+      if (is_live(heap_[swept_])) {
+        ++swept_;
+      } else {
+        RemoveAt(swept_);
+      }
     }
-    for (const EvictionEntry& entry : live) heap_.push(entry);
   }
 
  private:
-  Heap heap_;
+  void RemoveAt(size_t place) {
+    const EvictionEntry last = heap_.back();
+    heap_.pop_back();
+    if (place == heap_.size()) return;
+    heap_[place] = last;
+    MoveDown(MoveUp(place));
+  }
+  size_t MoveUp(size_t place) {
+    const EvictionEntry entry = heap_[place];
+    for (; place > 0 && heap_[(place - 1) / 2] > entry; place = (place - 1) / 2) {
+      heap_[place] = heap_[(place - 1) / 2];
+    }
+    heap_[place] = entry;
+    return place;
+  }
+  void MoveDown(size_t place) {
+    const EvictionEntry entry = heap_[place];
+    for (size_t child; (child = 2 * place + 1) < heap_.size(); place = child) {
+      if (child + 1 < heap_.size() && heap_[child] > heap_[child + 1]) ++child;
+      if (!(entry > heap_[child])) break;
+      heap_[place] = heap_[child];
+    }
+    heap_[place] = entry;
+  }
+
+  ChunkedArray<EvictionEntry> heap_;
   uint64_t next_order_ = 0;
+  size_t swept_ = 0;  // entries before it were looked at
 };
 
 }  // namespace penstock

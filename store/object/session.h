@@ -7,7 +7,6 @@
 #include <string>
 
 #include "absl/container/btree_map.h"
-#include "absl/container/flat_hash_map.h"
 #include "store/object/intrusive_slots.h"
 #include "store/shm/parking.h"
 #include "store/shm/session_segment.h"
@@ -26,8 +25,7 @@ struct PendingRequest {
   // kDeferred: a get, contains or delete that waits for what the other rings hold.
   enum class Kind { kDeferred, kGet, kRoom } kind;
   ObjectId id;  // what was asked for, or is to be reserved
-  uint32_t place = 0;   // of a get: among those who wait for the id
-  uint64_t ticket = 0;  // of a wait for room: its own, also of two with one number
+  uint64_t ticket = 0;  // of a wait for a seal or for room: its own, also of two with one number
   bool is_cancelled = false;  // of a wait for room, by its asker
 };
 
@@ -58,6 +56,7 @@ struct CoreSession {
   SlotList bound_objects;
   uint64_t leased_bytes = 0;
   int64_t over_pin_quota_since_ms = 0;  // 0: it is not
+  uint64_t pinned_bytes = 0;  // as of the last time that they were counted (core_quota.cc)
   uint32_t room_waits = 0;
   uint32_t subscriptions = 0;
 
@@ -66,7 +65,7 @@ struct CoreSession {
   uint64_t events_lost = 0;
   // By number. A tree: it never has to move all of them at once while others wait.
   absl::btree_map<uint32_t, PendingRequest> requests;
-  absl::flat_hash_map<uint32_t, uint32_t> holds;  // slot -> answers not confirmed yet
+  absl::btree_map<uint32_t, uint32_t> holds;  // slot -> answers not confirmed yet
 };
 
 }  // namespace penstock

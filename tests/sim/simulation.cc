@@ -34,7 +34,10 @@ Simulation::Simulation(uint64_t seed)
     : random_(seed), store_({.slots = static_cast<uint32_t>(seed % 4 == 0 ? 16 : 64),
                              .arena_bytes = kArena,
                              // In every second one, rings are out of sight.
+                             // And in every third one, long work takes many turns.
                              .limits = {.most_records_at_once = 2,
+                                        .most_records_in_turn = seed % 3 == 0 ? 3u : 1024u,
+                                        .most_steps_in_turn = seed % 3 == 0 ? 4u : 256u,
                                         .most_idle_watched = seed % 2 == 0 ? 0u : 64u,
                                         .most_empty_looks = 4,
                                         .memory_comes_back = true}}),
@@ -88,6 +91,7 @@ void Simulation::RestartDaemon() {
   counts_.evicted += stats.evicted;
   for (;;) {
     ++counts_.daemon_deaths;
+    taken_over_at_ = counts_.steps;
     Note("the daemon died at {}", g_died_at);
     g_passes_left = OneIn(4) ? static_cast<int64_t>(Below(6)) : -1;
     disk_.Forget(random_());
@@ -125,6 +129,7 @@ void Simulation::FetchAgain() {
 // As Server::Leave and the next one's start.
 void Simulation::HandOver() {
   ++counts_.hand_overs;
+  taken_over_at_ = counts_.steps;
   Note("the daemon leaves");
   if (OneIn(4)) g_passes_left = static_cast<int64_t>(Below(6));
   disk_.Forget(random_());
@@ -273,6 +278,7 @@ void Simulation::Ask(Actor& actor, Submission record) {
   Note("{} asks {}: {} of {}", actor.client->number(), record.request,
        static_cast<int>(record.op), record.id.ToHex());
   actor.asked[record.request] = record;
+  actor.asked_at[record.request] = counts_.steps;
 }
 
 void Simulation::PinLocally(Actor& actor) {
@@ -310,7 +316,7 @@ void Simulation::Seal(Actor& actor, const FakeLease& lease, const ObjectId& id) 
       if (record.op == SubmissionOp::kDeleteById && record.id == id) return;
     }
   }
-  live_[id] = {mark, size, flags, actor.client->number()};
+  live_[id] = {mark, size, flags, actor.client->number(), counts_.steps};
 }
 
 void Simulation::Delete(Actor& actor) {

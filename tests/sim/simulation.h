@@ -62,6 +62,7 @@ class Simulation {
     uint64_t size = 0;
     uint32_t flags = 0;
     uint64_t maker = 0;  // number of its session
+    uint64_t sealed_at = 0;  // step
   };
   struct Pin {
     uint32_t slot;
@@ -76,6 +77,7 @@ class Simulation {
     std::vector<Pin> pins;
     std::vector<Completion> unconfirmed;
     std::map<uint32_t, Submission> asked;  // requests without an answer
+    std::map<uint32_t, uint64_t> asked_at;  // their steps
   };
 
   uint64_t Below(uint64_t limit) { return random_() % limit; }
@@ -106,7 +108,7 @@ class Simulation {
   void TakeAnswers(Actor& actor);
   void TakeAnswer(Actor& actor, const Submission& record, const Completion& answer);
   void TakeOver(Actor& actor, const Completion& answer);
-  void Refused(const ObjectId& id, AnswerCode code);
+  void Refused(const ObjectId& id, AnswerCode code, uint64_t asked_at);
   void Seal(Actor& actor, const FakeLease& lease, const ObjectId& id);
   void PinLocally(Actor& actor);
   void Unpin(Actor& actor);
@@ -129,6 +131,7 @@ class Simulation {
   std::set<ObjectId> damaged_;
   uint64_t next_mark_ = 1;
   bool disk_was_full_ = false;
+  uint64_t taken_over_at_ = 0;  // the last step in which a core took over from another
   std::string failure_;
   const bool traced_ = std::getenv("PENSTOCK_SIM_TRACE") != nullptr;
   SimulationCounts counts_;

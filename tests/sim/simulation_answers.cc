@@ -58,7 +58,7 @@ void Simulation::TakeAnswer(Actor& actor, const Submission& record, const Comple
       if (answer.op == CompletionOp::kObject) {
         actor.unconfirmed.push_back(answer);
       } else {
-        Refused(record.id, answer.code);
+        Refused(record.id, answer.code, actor.asked_at.at(record.request));
       }
       return;
     default:
@@ -66,7 +66,7 @@ void Simulation::TakeAnswer(Actor& actor, const Submission& record, const Comple
   }
 }
 
-void Simulation::Refused(const ObjectId& id, AnswerCode code) {
+void Simulation::Refused(const ObjectId& id, AnswerCode code, uint64_t asked_at) {
   if (code == AnswerCode::kCancelled || code == AnswerCode::kTooManyRequests) return;
   if (code == AnswerCode::kSpillLost) {
     // A read may fail once and work later; only the altered are lost.
@@ -78,6 +78,9 @@ void Simulation::Refused(const ObjectId& id, AnswerCode code) {
   }
   const auto found = live_.find(id);
   if (found == live_.end() || (found->second.flags & kSealEvictable) != 0) return;
+  // A core that takes over answers what waits in the rings, and its answers are read one step
+  // later: this one was right when it was given.
+  if (asked_at <= taken_over_at_ && taken_over_at_ < found->second.sealed_at) return;
   Fail(fmt::format("object {} must be there, and was refused with code {}", id.ToHex(),
                    static_cast<int>(code)));
 }

@@ -231,9 +231,12 @@ void Server::DoNowAndThen(int64_t now_ns) {
 // left is used.
 void Server::MoveIdleMemory(int64_t now_ns) {
   const uint64_t free_bytes = core_->free_bytes();
-  if (const uint64_t idle_bytes = idle_memory_->Look(now_ns, free_bytes); idle_bytes > 0) {
+  idle_bytes_ = std::max(idle_bytes_, idle_memory_->Look(now_ns, free_bytes));
+  if (idle_bytes_ > 0) {
+    if (!core_->MergeFreeBlocks()) return;
     Populator::Extents extents;
-    for (const auto& [offset, bytes] : core_->TakeFreeExtents(free_bytes - idle_bytes)) {
+    const uint64_t kept_bytes = free_bytes - std::min(free_bytes, std::exchange(idle_bytes_, 0));
+    for (const auto& [offset, bytes] : core_->TakeFreeExtents(kept_bytes)) {
       extents.emplace_back(offset, bytes);
     }
     populator_->GiveBack(extents);
@@ -245,6 +248,7 @@ void Server::MoveIdleMemory(int64_t now_ns) {
 
 // A disk that was full is tried again now and then, and who says nothing is not waited for.
 int Server::MostSleepMs() const {
+  if (idle_bytes_ > 0) return 0;
   int most_ms = core_->spill_stopped() ? kSpillRetry_ms : -1;
   if (core_->somebody_waits_for_releases() &&
       (options_.pin_quota_bytes > 0 || core_->keeps_any())) {

@@ -142,6 +142,7 @@ class Server : public CoreHost, public NodeStore {
   UniqueFd populated_doorbell_;
   std::optional<CopyChoice> copy_choice_;  // none: made already
   bool population_finished_ = false;
+  uint64_t idle_bytes_ = 0;          // that are to go to the host
   std::optional<IdleMemory> idle_memory_;  // none: the host gets nothing back
   int64_t host_short_since_ns_ = 0;  // 0: it is not
   bool host_short_is_told_ = false;  // once, until something comes

@@ -1,6 +1,10 @@
 // The order of eviction: by epochs, the older entry first among equals.
 #include "store/object/eviction_queue.h"
 
+#include <map>
+#include <random>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 namespace penstock {
@@ -58,12 +62,30 @@ TEST(EvictionQueue, OrderHoldsHoweverFarApartTheEpochsLie) {
   EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{1, 2, 3, 4}));
 }
 
-TEST(EvictionQueue, CompactDropsWhatIsGoneAndKeepsTheOrder) {
+TEST(EvictionQueue, ASweepDropsWhatIsGoneAndKeepsTheOrder) {
   EvictionQueue queue;
   for (uint32_t slot = 0; slot < 10; ++slot) queue.Push(kNormal, 10 - slot, slot, 0);
-  queue.Compact([](const EvictionEntry& entry) { return entry.slot % 3 == 0; });
+  for (int part = 0; part < 10; ++part) {
+    queue.Sweep(3, [](const EvictionEntry& entry) { return entry.slot % 3 == 0; });
+  }
   EXPECT_EQ(queue.size(), 4u);
   EXPECT_EQ(SlotsInOrder(queue), (std::vector<uint32_t>{9, 6, 3, 0}));
+}
+
+TEST(EvictionQueue, TheOrderHoldsForManyThatComeAndGoInTheMiddle) {
+  EvictionQueue queue;
+  std::multimap<uint64_t, uint32_t> model;  // by epoch: all others are equal
+  std::mt19937 random(7);
+  for (uint32_t slot = 0; slot < 5000; ++slot) {
+    const uint64_t epoch = random() % 500;
+    queue.Push(kNormal, epoch, slot, 0);
+    if (slot % 3 != 0) model.emplace(epoch, slot);
+    if (slot % 7 == 0) queue.Sweep(5, [](const EvictionEntry& e) { return e.slot % 3 != 0; });
+  }
+  queue.Sweep(10'000, [](const EvictionEntry& entry) { return entry.slot % 3 != 0; });
+  ASSERT_EQ(queue.size(), model.size());
+  for (const auto& [epoch, slot] : model) EXPECT_EQ(queue.Pop().slot, slot);
+  EXPECT_TRUE(queue.empty());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <iostream>
 #include <string>
 
+#include "store/base/host_limits.h"
 #include "store/base/store_directory.h"
 #include "store/base/unique_fd.h"
 #include "tools/penstock/commands.h"
@@ -174,6 +175,7 @@ class CommandLine {
 
 int main(int argc, char** argv) {
   penstock::FillStandardStreams();
+  penstock::FailWritesBeyondFileLimit();
   CLI::App app{"Looks at a running Penstock store, and at the host below it."};
   app.require_subcommand(1);
   app.footer(
@@ -196,6 +198,7 @@ int main(int argc, char** argv) {
   const int status = line.Run();
   std::cout.flush();
   if (std::cout) return status;
-  std::cerr << "penstock: the output could not be written: is the disk full, or the reader gone?\n";
+  std::cerr << "penstock: the output could not be written: is the disk full, the reader gone, or "
+               "the size of a file limited (ulimit -f)?\n";
   return status != 0 ? status : penstock::kExitFailed;
 }

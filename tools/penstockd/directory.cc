@@ -11,21 +11,25 @@
 
 #include <fmt/format.h>
 
-#include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/store_directory.h"
 
 namespace penstock {
+namespace {
+
+constexpr const char* kChoice = "--dir or PENSTOCK_DIR";
+
+}  // namespace
 
 absl::StatusOr<UniqueFd> LockDirectory(const std::string& dir) {
   if (mkdir(dir.c_str(), 0711) != 0 && errno != EEXIST) {
-    return ErrnoStatus(errno, fmt::format("making the directory {}", dir),
-                       "Choose another with --dir, or make its parent first");
+    return PlaceStatus(errno, fmt::format("making the directory {}", dir), kChoice);
   }
   UniqueFd dir_fd(open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat facts;
   if (!dir_fd.valid() || fstat(dir_fd.get(), &facts) != 0) {
-    return ErrnoStatus(errno, fmt::format("opening {} as a directory", dir),
-                       "Choose another with --dir");
+    return PlaceStatus(errno, fmt::format("opening {} as a directory of this user's", dir),
+                       kChoice);
   }
   if (facts.st_uid != geteuid()) {
     return absl::PermissionDeniedError(fmt::format(
@@ -41,7 +45,7 @@ absl::StatusOr<UniqueFd> LockDirectory(const std::string& dir) {
 
   const std::string path = LockPath(dir);
   UniqueFd lock(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
-  if (!lock.valid()) return ErrnoStatus(errno, fmt::format("opening {}", path));
+  if (!lock.valid()) return PlaceStatus(errno, fmt::format("opening {}", path), kChoice);
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     char holder[32] = {};
     const ssize_t got = pread(lock.get(), holder, sizeof(holder) - 1, 0);

@@ -112,7 +112,7 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
                                  memory_.lease_table.extents().end()},
                        .goes_on = recovers,
                        .rest_waits = options_.give_back_after_s > 0});
-  populator_->Start();
+  PENSTOCK_RETURN_IF_ERROR(populator_->Start());
   if (options_.give_back_after_s > 0) {
     idle_memory_.emplace(options_.keep_free_bytes.value_or(arena_bytes() / 8),
                          options_.give_back_after_s * kSecond_ns);

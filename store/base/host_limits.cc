@@ -39,7 +39,7 @@ std::string FilesLimit() {
   const auto limit = Limit(RLIMIT_NOFILE);
   if (!limit) return "";
   return fmt::format(
-      "{} may have {} files open (RLIMIT_NOFILE, at most {}): raise it where the process is "
+      "{} may have {} files open (RLIMIT_NOFILE, hard limit {}): raise it where the process is "
       "started (ulimit -n, LimitNOFILE=, docker run --ulimit nofile=)",
       ThisProcess(), Count(limit->rlim_cur), Count(limit->rlim_max));
 }
@@ -136,7 +136,7 @@ absl::Status PlaceStatus(int error, std::string_view what, std::string_view choi
     return ErrnoStatus(error, what, fmt::format("{}, or choose another with {}", why, choice));
   };
   switch (error) {
-    case ENOENT: return say("Make what it lies in first");
+    case ENOENT: return say("Make its parent first");
     case EROFS: return say("Mount that file system writable");
     case EACCES:
     case EPERM: return say(fmt::format("Let user {} write there", geteuid()));

@@ -136,8 +136,8 @@ TEST(DaemonDirectory, ThatIsNoneOrCannotBeIsRefused) {
   const TempDir dir;
   const std::string file = dir.path() + "/file";
   std::ofstream(file) << "x";
-  ExpectRefused(RunDaemonIn(file, {}), 1, {file, "Choose another with --dir"});
-  ExpectRefused(RunDaemonIn(dir.path() + "/no/parent", {}), 1, {"no/parent", "make its parent"});
+  ExpectRefused(RunDaemonIn(file, {}), 1, {file, "choose another with --dir"});
+  ExpectRefused(RunDaemonIn(dir.path() + "/no/parent", {}), 1, {"no/parent", "Make its parent"});
   const std::string link = dir.path() + "/link";
   ASSERT_EQ(symlink("/", link.c_str()), 0);
   ExpectRefused(RunDaemonIn(link, {}), 1, {link});

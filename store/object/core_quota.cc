@@ -58,8 +58,9 @@ void Core::EnforcePinQuota(int64_t now_ms) {
     if (now_ms - session.over_pin_quota_since_ms < limits_.pin_quota_grace_ms) continue;
     Drain(row);  // what it has sealed counts
     if (session.broken) continue;
+    const auto [pinned, quota] = FormatBytesApart(bytes, limits_.pin_quota_bytes);
     Break(row, fmt::format("it pins {}, beyond its quota of {}, while others wait for room",
-                           FormatBytes(bytes), FormatBytes(limits_.pin_quota_bytes)));
+                           pinned, quota));
   }
 }
 

@@ -272,9 +272,10 @@ void Server::SessionBroken(SessionRow row, const std::string& why) {
 
 void Server::PinQuotaExceeded(SessionRow row, uint64_t pinned_bytes) {
   const Connection& connection = *by_row_[row];
+  const auto [pinned, quota] = FormatBytesApart(pinned_bytes, options_.pin_quota_bytes);
   Warn(fmt::format("process {} (user {}) pins {} while others wait for room, its quota is {}: "
                    "its session will be ended if it goes on", connection.pid, connection.uid,
-                   FormatBytes(pinned_bytes), FormatBytes(options_.pin_quota_bytes)));
+                   pinned, quota));
 }
 
 void Server::OnPopulated() {

@@ -149,7 +149,8 @@ absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays, size
   std::array<char, kMaxPacketBytes> bytes;  // not a string, which would be zeroed for each
   iovec part{bytes.data(), bytes.size()};
   // Room for all that may come: what the kernel has no room for it closes on our time.
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostFdsOfLinux * sizeof(int))> control{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostFdsOfLinux * sizeof(int)) +
+                                        CMSG_SPACE(sizeof(ucred))> control{};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -168,7 +169,13 @@ absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays, size
   packet.bytes.assign(bytes.data(), static_cast<size_t>(got));
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    if (header->cmsg_level != SOL_SOCKET) continue;
+    if (header->cmsg_type == SCM_CREDENTIALS) {
+      ucred sender;
+      std::memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+      packet.sender_pid = sender.pid;
+    }
+    if (header->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
       int received;

@@ -1,6 +1,5 @@
 // penstock: the operator's command line.
 #include <CLI/CLI.hpp>
-#include <penstock/client.h>
 
 #include <algorithm>
 #include <functional>
@@ -11,33 +10,8 @@
 #include "store/base/store_directory.h"
 #include "store/base/unique_fd.h"
 #include "tools/penstock/commands.h"
-#include "tools/penstock/doctor.h"
 
 namespace {
-
-int Doctor(const penstock::LookOptions& options) {
-  if (const absl::Status withheld = penstock::CheckWithheld(); !withheld.ok()) {
-    return penstock::Fail(withheld);
-  }
-  penstock::Host host;
-  host.trials = penstock::TryHost();
-  host.processor = penstock::ThisProcessor();
-  host.store_dir = options.dir;
-  if (const auto status = penstock::QueryStatus(options.dir); status.ok()) {
-    host.daemon_pid = static_cast<int32_t>(status->Counter("daemon_pid"));
-    host.copy_plan = static_cast<uint32_t>(status->Counter("copy_plan"));
-    host.arena_bytes = status->Counter("arena_bytes");
-    host.population_done = status->Counter("population_done") != 0;
-  } else if (absl::IsPermissionDenied(status.status())) {
-    host.why_no_daemon = "the daemon of another user runs";
-  } else if (absl::IsDeadlineExceeded(status.status())) {
-    host.why_no_daemon = "a daemon runs, and does not answer,";
-  }
-  const std::vector<penstock::Finding> findings = penstock::Examine(host);
-  std::cout << (options.json ? penstock::FormatFindingsAsJson(findings)
-                             : penstock::FormatFindings(findings));
-  return penstock::ExitStatus(findings);
-}
 
 // A command and what it runs.
 struct Command {
@@ -156,7 +130,8 @@ class CommandLine {
     AddSort(command, kClientOrders);
   }
   void AddDoctor() {
-    Add("doctor", "what this host gives Penstock, and the command that would improve it", Doctor,
+    Add("doctor", "what this host gives Penstock, and the command that would improve it",
+        penstock::Doctor,
         "Exit status 1 only where Penstock cannot run at all.\n"
         "Examples:\n"
         "  penstock doctor                  a table: what, found, good?, to improve\n"

@@ -53,6 +53,11 @@ class StoreView {
   static absl::StatusOr<StoreView> Open(const std::string& dir);
 
   const WindowAnswer& keeper() const { return keeper_; }
+  bool is_elsewhere() const { return is_elsewhere_; }  // as WindowPage
+  ProcessState daemon_state() const {
+    return is_elsewhere_ && keeper_.daemon_pid != 0 ? ProcessState::kUnknown
+                                                    : StateOfProcess(keeper_.daemon_pid);
+  }
   // False while the first daemon has not made it; then there is nothing below.
   bool has_store() const { return index_mapping_.valid(); }
 
@@ -84,6 +89,7 @@ class StoreView {
   bool ReadSlot(uint32_t slot, BlockLook& block, uint64_t& generation) const;
 
   WindowAnswer keeper_{};
+  bool is_elsewhere_ = false;
   Mapping index_mapping_;
   Mapping lease_mapping_;
   Mapping spill_mapping_;

@@ -1,6 +1,7 @@
 // Asking the keeper, and taking its packet apart.
 #include "tools/penstock/window.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,8 @@ constexpr absl::Duration kBetweenAttempts = absl::Milliseconds(20);
 absl::StatusOr<Packet> AskOnce(const std::string& path, uint64_t after_session,
                                int patience_ms) {
   PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd socket, ConnectTo(path, patience_ms));
+  const int on = 1;
+  setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
   const WindowRequest request{kWindowMagic, kWindowVersion, 0, after_session};
   const absl::Status sent =
       SendPacket(socket.get(), {reinterpret_cast<const char*>(&request), sizeof(request)});
@@ -62,6 +65,7 @@ absl::StatusOr<WindowPage> TakeApart(Packet packet) {
         "the keeper answers in version {}, this program knows {}: use the same release of "
         "Penstock for both", page.facts.version, kWindowVersion));
   }
+  page.is_elsewhere = packet.sender_pid != page.facts.keeper_pid;
   const uint32_t entries = page.facts.session_entries;
   if (entries > kWindowSessionsPerPacket ||
       packet.bytes.size() != sizeof(page.facts) + entries * sizeof(WindowSession)) {

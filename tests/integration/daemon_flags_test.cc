@@ -41,6 +41,7 @@ TEST(DaemonFlags, AWrongValueIsRefusedByNameWithItsRange) {
       {"memory", "12parsec", "for example 4GiB"},
       {"memory", "1KiB", "4.00 MiB to 4.00 TiB"},
       {"memory", "5TiB", "4.00 MiB to 4.00 TiB"},
+      {"memory", "4194303", "memory is 4.00 MiB (4194303 B)"},
       {"memory", "1e30", "for example 4GiB"},
       {"objects", "0", "from 64 to 268435456"},
       {"objects", "-5", "from 64 to 268435456"},

@@ -83,7 +83,7 @@ ProgramOutcome RunWhere(const std::function<bool()>& prepare,
   for (;;) {
     pollfd item{ours.get(), POLLIN, 0};
     if (poll(&item, 1, kPatience_ms) != 1) {
-      kill(pid, SIGKILL);
+      kill(pid, SIGTERM);  // killed outright, a keeper would be replaced by its daemon
       break;
     }
     const ssize_t got = read(ours.get(), buffer, sizeof(buffer));

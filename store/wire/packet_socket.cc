@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
@@ -146,8 +147,10 @@ absl::Status SendPacket(int fd, std::string_view bytes, std::span<const int> fds
 }
 
 absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays, size_t most_fds) {
-  std::array<char, kMaxPacketBytes> bytes;  // not a string, which would be zeroed for each
-  iovec part{bytes.data(), bytes.size()};
+  // Not a string, which would be zeroed for each; not on the stack, which in a thread of a
+  // client may have no more than that.
+  const auto bytes = std::make_unique_for_overwrite<char[]>(kMaxPacketBytes);
+  iovec part{bytes.get(), kMaxPacketBytes};
   // Room for all that may come: what the kernel has no room for it closes on our time.
   alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostFdsOfLinux * sizeof(int)) +
                                         CMSG_SPACE(sizeof(ucred))> control{};
@@ -166,7 +169,7 @@ absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays, size
            (errno == EINTR || (errno == ECONNRESET && !std::exchange(was_reset, true))));
   if (got < 0) return ErrnoStatus(errno, "receiving a control message");
   Packet packet;
-  packet.bytes.assign(bytes.data(), static_cast<size_t>(got));
+  packet.bytes.assign(bytes.get(), static_cast<size_t>(got));
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET) continue;

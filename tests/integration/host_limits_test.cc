@@ -135,6 +135,21 @@ TEST(HostLimits, AddressSpaceThatIsLimitedIsNamedWithItsLimit) {
              1, {"RLIMIT_AS", "may take 200.00 MiB"});
 }
 
+TEST(HostLimits, ASmallStackIsEnoughForClientsAndDaemons) {
+  if (kSanitized) GTEST_SKIP() << kSanitizerNeedsIt;
+  EXPECT_EQ(RunInChild([] {
+    // Of the programs that are started, and of the threads that they start.
+    PENSTOCK_CHILD_EXPECT(LimitTo(RLIMIT_STACK, 64 << 10));
+    const TestDaemon daemon({"--memory", "16MiB"});
+    Client client = daemon.Connect();
+    PutPattern(client, 1, 1000);
+    const ProgramOutcome clients =
+        RunProgram({ProgramPath("penstock"), "clients", "--dir", daemon.dir()});
+    PENSTOCK_CHILD_EXPECT(clients.exit_code == 0);
+    return 0;
+  }), 0);
+}
+
 TEST(HostLimits, AClientThatMayStartNoThreadIsToldTheLimitsAndDoesNotCrash) {
   if (kSanitized) GTEST_SKIP() << kSanitizerNeedsIt;
   const TestDaemon daemon;

@@ -11,6 +11,9 @@
 namespace penstock {
 namespace {
 
+// After the second that the daemon had.
+constexpr int kKeepersPatience_ms = 500;
+
 bool HasDisk(const DaemonStatus& status) {
   for (const auto& [name, value] : status.counters) {
     if (name == "spill_direct") return true;
@@ -23,7 +26,7 @@ void NoteAnswer(const DaemonStatus& status, Host& host) {
   host.copy_plan = static_cast<uint32_t>(status.Counter("copy_plan"));
   host.arena_bytes = status.Counter("arena_bytes");
   host.population_done = status.Counter("population_done") != 0;
-  if (const auto page = AskKeeper(host.store_dir, ~uint64_t{0}); page.ok()) {
+  if (const auto page = AskKeeper(host.store_dir, ~uint64_t{0}, kKeepersPatience_ms); page.ok()) {
     host.daemon_is_elsewhere = page->is_elsewhere;
   }
   if (!HasDisk(status)) return;
@@ -38,10 +41,14 @@ void NoteAnswer(const DaemonStatus& status, Host& host) {
 }
 
 void NoteSilence(const absl::Status& why, Host& host) {
+  const auto view = StoreView::Open(host.store_dir, kKeepersPatience_ms);
+  if (absl::IsUnavailable(why) && !view.ok()) {
+    host.why_no_daemon = "the daemon is dead, and its keeper too,";
+    return;
+  }
   host.daemon_is_silent = true;
   host.why_no_daemon = std::string(why.message());
   host.wake = "penstock status --dir " + host.store_dir;
-  const auto view = StoreView::Open(host.store_dir);
   if (!view.ok()) {
     // A keeper that is silent too is the one to be named first.
     if (absl::IsDeadlineExceeded(view.status())) {

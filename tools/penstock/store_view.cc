@@ -46,11 +46,11 @@ const char* NameOf(BlockState state) {
   return "unknown";
 }
 
-absl::StatusOr<StoreView> StoreView::Open(const std::string& dir) {
+absl::StatusOr<StoreView> StoreView::Open(const std::string& dir, int patience_ms) {
   StoreView view;
   uint64_t after = 0;
   for (bool is_first = true;; is_first = false) {
-    PENSTOCK_ASSIGN_OR_RETURN(WindowPage page, AskKeeper(dir, after));
+    PENSTOCK_ASSIGN_OR_RETURN(WindowPage page, AskKeeper(dir, after, patience_ms));
     if (is_first) {
       view.keeper_ = page.facts;
       view.is_elsewhere_ = page.is_elsewhere;

@@ -48,9 +48,9 @@ struct BlockLook {
 
 class StoreView {
  public:
-  // Asks the keeper of `dir` and reads every session. Errors as AskKeeper's, and
-  // FailedPrecondition for the layouts of another release.
-  static absl::StatusOr<StoreView> Open(const std::string& dir);
+  // Asks the keeper of `dir` and reads every session. It gets so long for each answer. Errors as
+  // AskKeeper's, and FailedPrecondition for the layouts of another release.
+  static absl::StatusOr<StoreView> Open(const std::string& dir, int patience_ms = 2000);
 
   const WindowAnswer& keeper() const { return keeper_; }
   bool is_elsewhere() const { return is_elsewhere_; }  // as WindowPage

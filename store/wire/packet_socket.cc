@@ -55,8 +55,7 @@ absl::Status NobodyThere(int error, const std::string& path) {
         "with PENSTOCK_DIR";
   } else if (error == ECONNREFUSED) {
     next_step =
-        "The daemon that made this socket is dead, and its keeper too: start another with "
-        "penstockd";
+        "The daemon that made this socket is dead, and its keeper too. Start one with penstockd";
   }
   return ErrnoStatus(error, fmt::format("no Penstock daemon answers at {}", path), next_step);
 }

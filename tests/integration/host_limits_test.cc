@@ -302,10 +302,14 @@ TEST(HostLimits, ADaemonInAnotherProcessNamespaceIsNotTakenForAProcessOfThisOne)
       is_elsewhere = page.ok() && page->is_elsewhere;
       return page.ok() && page->facts.is_serving != 0;
     });
+    kill(keeper, SIGSTOP);
+    const auto silent = AskKeeper(dir.path(), 0, 200);
     kill(keeper, SIGKILL);
     WaitForChild(keeper);
     PENSTOCK_CHILD_EXPECT(answers);
     PENSTOCK_CHILD_EXPECT(is_elsewhere);
+    PENSTOCK_CHILD_EXPECT(Says(silent, StatusCode::kDeadlineExceeded,
+                               "process 1 of another process namespace"));
     return 0;
   }), 0);
   const TestDaemon daemon;

@@ -18,6 +18,7 @@
 namespace penstock {
 namespace {
 
+constexpr const char* kKeeperName = "penstock-keeper";  // as penstockd's main gives it
 constexpr absl::Duration kBetweenAttempts = absl::Milliseconds(20);
 
 absl::StatusOr<Packet> AskOnce(const std::string& path, uint64_t after_session,
@@ -46,8 +47,14 @@ absl::Status NotYours(const std::string& path) {
 absl::Status NoAnswer(const std::string& dir) {
   int32_t keeper = 0;
   std::ifstream(LockPath(dir)) >> keeper;
-  return absl::DeadlineExceededError(
-      WhyNoAnswer("keeper", keeper, StateOfProcess(keeper)));
+  const ProcessState state = StateOfProcess(keeper);
+  // The number is that of the keeper's process namespace, where here another may have it.
+  std::string name;
+  std::getline(std::ifstream(fmt::format("/proc/{}/comm", keeper)), name);
+  if (Lives(state) && !name.empty() && name != kKeeperName) {
+    return absl::DeadlineExceededError(WhyNoAnswerElsewhere("keeper", keeper));
+  }
+  return absl::DeadlineExceededError(WhyNoAnswer("keeper", keeper, state));
 }
 
 // Moves the descriptors of `packet` to where they belong.

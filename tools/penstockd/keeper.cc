@@ -176,7 +176,9 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
     }
     const int signal = child > 0 && WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
     spdlog::warn("the daemon died{}: starting it again{}",
-                 signal != 0 ? fmt::format(" by signal {}", signal) : "",
+                 signal == SIGKILL ? " by signal 9 (a kill, or no memory was left: dmesg tells)"
+                 : signal != 0     ? fmt::format(" by signal {}", signal)
+                                   : "",
                  kept.store.has_store()
                      ? fmt::format(" with its store and {} sessions", kept.store.sessions.size())
                      : "");

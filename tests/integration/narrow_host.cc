@@ -74,6 +74,8 @@ ProgramOutcome RunWhere(const std::function<bool()>& prepare,
   const pid_t pid = StartChild([&] {
     dup2(theirs.get(), STDOUT_FILENO);
     dup2(theirs.get(), STDERR_FILENO);
+    // What the test was started with would count against its limit.
+    if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) != 0) return kUnprepared;
     if (prepare()) execv(argv[0], argv.data());
     return kUnprepared;
   });

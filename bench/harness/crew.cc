@@ -22,6 +22,7 @@
 #include "bench/harness/clock.h"
 #include "bench/harness/pinning.h"
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 
 namespace penstock::bench {
 namespace {
@@ -66,10 +67,10 @@ absl::Status MakeStage(Stage& stage, std::vector<UniqueFd>& kept) {
   stage.shared = new (memory) Stage::Shared;
   for (int& bell : stage.bells) {
     bell = kept.emplace_back(eventfd(0, EFD_CLOEXEC)).get();
-    if (bell < 0) return ErrnoStatus(errno, "eventfd");
+    if (bell < 0) return CallStatus(errno, "eventfd");
   }
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stage.pipe_ends.data()) != 0) {
-    return ErrnoStatus(errno, "socketpair");
+    return CallStatus(errno, "socketpair");
   }
   for (const int end : stage.pipe_ends) kept.emplace_back(end);
   return absl::OkStatus();
@@ -89,13 +90,13 @@ absl::StatusOr<Crew> Crew::Start() {
 absl::Status Crew::Fork(int number) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return ErrnoStatus(errno, "socketpair");
+    return CallStatus(errno, "socketpair");
   }
   UniqueFd ours(ends[0]);
   UniqueFd theirs(ends[1]);
   const pid_t conductor = getpid();
   const pid_t pid = fork();
-  if (pid < 0) return ErrnoStatus(errno, "fork of a benchmark's process");
+  if (pid < 0) return StartStatus(errno, "fork of a benchmark's process");
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != conductor) _exit(1);

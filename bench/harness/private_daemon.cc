@@ -20,6 +20,7 @@
 #include "bench/harness/clock.h"
 #include "bench/harness/pinning.h"
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/unique_fd.h"
 
 namespace penstock::bench {
@@ -54,7 +55,9 @@ pid_t SpawnChild(const std::vector<std::string>& arguments, int output, int sign
 
 absl::StatusOr<std::string> DaemonProgram() {
   std::error_code error;
-  const std::string program = std::filesystem::path(ThisProgram()).parent_path() / "penstockd";
+  const std::string self = ThisProgram();
+  if (self.empty()) return ProcStatus(ENOENT, "finding penstockd beside this program");
+  const std::string program = std::filesystem::path(self).parent_path() / "penstockd";
   if (std::filesystem::exists(program, error)) return program;
   return absl::NotFoundError("there is no penstockd beside this program: build or install it");
 }
@@ -75,10 +78,13 @@ absl::StatusOr<std::unique_ptr<PrivateDaemon>> PrivateDaemon::Start(
 }
 
 absl::Status PrivateDaemon::Spawn(const PrivateDaemonOptions& options) {
-  std::error_code error;
-  std::string pattern = std::filesystem::temp_directory_path(error) / "penstock-bench-XXXXXX";
+  const char* const named = getenv("TMPDIR");
+  const bool is_named = named != nullptr && *named != 0;
+  std::string pattern = std::string(is_named ? named : "/tmp") + "/penstock-bench-XXXXXX";
   if (mkdtemp(pattern.data()) == nullptr) {
-    return ErrnoStatus(errno, "making the directory " + pattern, "Is TMPDIR writable?");
+    const int error = errno;
+    return PlaceStatus(error, fmt::format("making the directory {}", pattern),
+                       is_named ? "TMPDIR" : "TMPDIR, which is not set");
   }
   dir_ = pattern;
   PENSTOCK_ASSIGN_OR_RETURN(const std::string program, DaemonProgram());
@@ -93,7 +99,7 @@ absl::Status PrivateDaemon::Spawn(const PrivateDaemonOptions& options) {
   }
   // Standard output is the report's; what the daemon says goes to standard error.
   keeper_ = SpawnChild(arguments, STDERR_FILENO, SIGTERM);
-  if (keeper_ < 0) return ErrnoStatus(errno, "fork of penstockd");
+  if (keeper_ < 0) return StartStatus(errno, "fork of penstockd");
   return absl::OkStatus();
 }
 
@@ -139,7 +145,7 @@ absl::Status PrivateDaemon::TakeOver() {
   PENSTOCK_ASSIGN_OR_RETURN(const std::string program, DaemonProgram());
   const pid_t heir = SpawnChild({program, "--dir", dir_, "--take-over", "--log-level", "info"},
                                 STDERR_FILENO, SIGTERM);
-  if (heir < 0) return ErrnoStatus(errno, "fork of penstockd");
+  if (heir < 0) return StartStatus(errno, "fork of penstockd");
   const pid_t before = std::exchange(keeper_, heir);
   PENSTOCK_RETURN_IF_ERROR(AwaitNextDaemon());
   waitpid(before, nullptr, 0);
@@ -194,13 +200,13 @@ PrivateDaemon::~PrivateDaemon() {
 
 absl::StatusOr<std::string> RunSelf(const std::vector<std::string>& arguments) {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
+  if (pipe2(ends, O_CLOEXEC) != 0) return CallStatus(errno, "pipe");
   const UniqueFd ours(ends[0]);
   UniqueFd theirs(ends[1]);
   std::vector<std::string> command = {ThisProgram()};
   command.insert(command.end(), arguments.begin(), arguments.end());
   const pid_t pid = SpawnChild(command, theirs.get(), SIGKILL);
-  if (pid < 0) return ErrnoStatus(errno, "fork of a fresh process");
+  if (pid < 0) return StartStatus(errno, "fork of a fresh process");
   theirs.reset();
   std::string output;
   char buffer[4096];

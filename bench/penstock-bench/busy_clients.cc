@@ -21,6 +21,7 @@
 #include "bench/harness/interrupt.h"
 #include "bench/penstock-bench/churn_reader.h"
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 
 namespace penstock::bench {
 namespace {
@@ -152,7 +153,7 @@ absl::StatusOr<BusyClients> BusyClients::Fork(int count) {
   const pid_t parent = getpid();
   for (int i = 0; i < count; ++i) {
     const pid_t pid = fork();
-    if (pid < 0) return ErrnoStatus(errno, "fork of a busy client");
+    if (pid < 0) return StartStatus(errno, "fork of a busy client");
     if (pid == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       if (getppid() != parent) _exit(1);

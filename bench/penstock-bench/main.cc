@@ -15,6 +15,7 @@
 #include "bench/penstock-bench/first_touch.h"
 #include "bench/penstock-bench/subcommands.h"
 #include "store/base/copy_plan.h"
+#include "store/base/host_limits.h"
 #include "store/base/processor.h"
 
 namespace {
@@ -83,6 +84,7 @@ int Run(const Entry& entry, const RunOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  penstock::FailWritesBeyondFileLimit();
   // Started as a worker of `task`, `actor` or `ps`: it serves in here, and does not return.
   if (getenv("PENSTOCK_WORKER") != nullptr) penstock::Init();
   CLI::App app{

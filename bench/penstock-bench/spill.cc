@@ -79,9 +79,9 @@ absl::StatusOr<Plan> PlanOf(const RunOptions& options) {
     plan.object_bytes.push_back(options.quick ? std::min(bytes, plan.memory_bytes / 16) : bytes);
   }
   if (plan.largest() > plan.memory_bytes / 8 || plan.largest() == 0) {
+    const auto [given, most] = FormatBytesApart(plan.largest(), plan.memory_bytes / 8);
     return absl::InvalidArgumentError(fmt::format(
-        "--object-bytes: {} is not between 1 byte and an eighth of --memory, {}",
-        FormatBytes(plan.largest()), FormatBytes(plan.memory_bytes / 8)));
+        "--object-bytes: {} is not between 1 byte and an eighth of --memory, {}", given, most));
   }
   return plan;
 }

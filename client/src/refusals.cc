@@ -79,11 +79,13 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
       return absl::ResourceExhaustedError(fmt::format(
           "object {} is on disk, and there is no room to bring it back: {}. Delete objects, let "
           "views go, or give the disk room", id.ToHex(), WhoHolds(answer)));
-    case AnswerCode::kOverQuota:
+    case AnswerCode::kOverQuota: {
+      const auto [holds, quota] = FormatBytesApart(answer.detail[1], answer.detail[0]);
       return absl::ResourceExhaustedError(fmt::format(
           "this client holds {} in objects and leases, and {} more are beyond its quota of {}: "
           "delete objects, or have the daemon started with a higher --client-quota",
-          FormatBytes(answer.detail[1]), FormatBytes(bytes), FormatBytes(answer.detail[0])));
+          holds, FormatBytesApart(bytes, answer.detail[0]).first, quota));
+    }
     case AnswerCode::kSpillLost: {
       const auto trouble = static_cast<SpillTrouble>(answer.detail[0]);
       const std::string text = fmt::format(

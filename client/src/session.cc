@@ -11,7 +11,9 @@
 #include <fmt/format.h>
 
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/store_directory.h"
+#include "store/base/threads.h"
 #include "store/shm/memory_file.h"
 
 namespace penstock::internal {
@@ -41,13 +43,15 @@ absl::Status Session::Connect(const ClientOptions& options) {
   }
   PENSTOCK_RETURN_IF_ERROR(Adopt(FactsOf(*welcome), packet.fds));
   stop_watching_ = UniqueFd(eventfd(0, EFD_CLOEXEC));
-  if (!stop_watching_.valid()) return ErrnoStatus(errno, "eventfd");
+  if (!stop_watching_.valid()) return CallStatus(errno, "eventfd");
   // The library's thread takes no signals of the application's.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  watcher_ = std::thread([this] { WatchSocket(); });
+  auto watcher = StartThread("starting the thread that watches a session",
+                             [this] { WatchSocket(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  PENSTOCK_ASSIGN_OR_RETURN(watcher_, std::move(watcher));
   return absl::OkStatus();
 }
 

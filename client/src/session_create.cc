@@ -30,9 +30,10 @@ constexpr int64_t kMostPause_ns = 100'000'000;
 
 absl::Status CheckSize(uint64_t size, uint64_t metadata, uint64_t arena_bytes) {
   if (metadata > kMostMetadataBytes) {
+    const auto [given, most] = FormatBytesApart(metadata, kMostMetadataBytes);
     return absl::InvalidArgumentError(
         fmt::format("{} of metadata, at most {} fit beside an object: put the rest into the "
-                    "payload", FormatBytes(metadata), FormatBytes(kMostMetadataBytes)));
+                    "payload", given, most));
   }
   if (size > arena_bytes) {
     const auto [asked, most] = FormatBytesApart(size, arena_bytes);

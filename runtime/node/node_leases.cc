@@ -167,20 +167,23 @@ void NodeService::StartWorker(JobId job_id, bool asked_for) {
     }
   } else {
     why = absl::FailedPreconditionError(fmt::format(
-        "{} workers in a row, started from {}, ended before they called Init: it must stand "
-        "first in main", kMostFailedStarts, job.launch.arguments[0]));
+        "{} workers in a row, started from {}, ended before they were ready: what they printed "
+        "says why; if they printed nothing, Init must stand first in main", kMostFailedStarts,
+        job.launch.arguments[0]));
   }
-  spdlog::error("{}", why.ToString());
+  spdlog::error("{}", std::string(why.message()));
   if (asked_for) scheduler_.StartFailed(job_id);
   events_since_decision_ = true;
-  // Nobody of this job can be served: say so instead of trying for ever.
+  // Nobody of this job can be served: say so instead of trying for ever. Not as what ran out,
+  // which to the asker means that a worker comes when another is done.
   for (auto entry = requests_.begin(); entry != requests_.end();) {
     const auto at = entry++;
     Process* const asker = Find(at->second.process);
     if (asker == nullptr || asker->job != job_id) continue;
     scheduler_.Cancel(at->first);
     Tell(*asker, {.kind = wire::NodeKind_LeaseRefused, .request = at->second.number,
-                  .code = CodeOf(why), .text = std::string(why.message())});
+                  .code = CodeOf(absl::UnavailableError("")),
+                  .text = std::string(why.message())});
     requests_.erase(at);
   }
 }

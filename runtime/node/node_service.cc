@@ -276,7 +276,7 @@ void NodeService::OnDeath(uint64_t number) {
     if (dead->asked_for) scheduler_.StartFailed(dead->job);
     const auto job = jobs_.find(dead->job);
     if (job != jobs_.end()) ++job->second.failed_starts;
-    spdlog::warn("worker {} ended before it called Init", dead->pid);
+    spdlog::warn("worker {} ended before it was ready", dead->pid);
   } else if (dead->registered) {
     scheduler_.WorkerGone(number);
     if (dead->lease != 0) requests_.erase(dead->lease);

@@ -16,6 +16,7 @@
 #include "absl/strings/numbers.h"
 
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 
 namespace penstock {
 namespace {
@@ -75,7 +76,13 @@ class SpawnAttributes {
     posix_spawnattr_setsigmask(&attributes_, &none);
     // Ctrl-C on the driver's terminal is the driver's to answer.
     posix_spawnattr_setpgroup(&attributes_, 0);
-    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+    // It ignores this one for itself (FailWritesBeyondFileLimit).
+    sigset_t file_limit;
+    sigemptyset(&file_limit);
+    sigaddset(&file_limit, SIGXFSZ);
+    posix_spawnattr_setsigdefault(&attributes_, &file_limit);
+    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP |
+                                               POSIX_SPAWN_SETSIGDEF);
   }
   ~SpawnAttributes() { posix_spawnattr_destroy(&attributes_); }
   SpawnAttributes(const SpawnAttributes&) = delete;
@@ -113,7 +120,7 @@ absl::StatusOr<Launch> DecodeLaunch(std::string_view bytes) {
 absl::StatusOr<Spawned> Spawn(const Launch& launch, int executable, int directory,
                               uint64_t number, const std::string& node_dir) {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "a pipe for a worker's output");
+  if (pipe2(ends, O_CLOEXEC) != 0) return CallStatus(errno, "a pipe for a worker's output");
   const UniqueFd write_end(ends[1]);
   Spawned spawned;
   spawned.output = UniqueFd(ends[0]);
@@ -134,11 +141,13 @@ absl::StatusOr<Spawned> Spawn(const Launch& launch, int executable, int director
   const int error = posix_spawn(&pid, path.c_str(), actions.get(), attributes.get(),
                                 Pointers(launch.arguments).data(), Pointers(environment).data());
   if (error != 0) {
-    return ErrnoStatus(error, fmt::format("starting a worker from {}", launch.arguments[0]));
+    const std::string what = fmt::format("starting a worker from {}", launch.arguments[0]);
+    return error == EAGAIN || error == ENOMEM ? StartStatus(error, what)
+                                              : ErrnoStatus(error, what);
   }
   spawned.pid = pid;
   spawned.pidfd = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!spawned.pidfd.valid()) return ErrnoStatus(errno, "pidfd_open of a worker");
+  if (!spawned.pidfd.valid()) return CallStatus(errno, "pidfd_open of a worker");
   return spawned;
 }
 

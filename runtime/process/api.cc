@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <thread>
 
@@ -19,6 +21,8 @@
 #include "absl/time/clock.h"
 #include "runtime/node/spawner.h"
 #include "runtime/process/process.h"
+#include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/store_directory.h"
 #include "store/base/units.h"
 #include "store/shm/host_cpus.h"
@@ -211,13 +215,41 @@ std::string FindDaemon(const Config& config) {
 
 constexpr uint32_t kMaxWorkers = 64;
 
-// A directory of our own in /tmp, whatever TMPDIR says: a socket's path is short.
+// A directory of our own, in /tmp as long as it can be written: a socket's path is short, and
+// what TMPDIR names may be long.
 std::string MakeSessionDir() {
-  std::string dir = "/tmp/penstock-session-XXXXXX";
-  if (mkdtemp(dir.data()) == nullptr) {
-    throw RuntimeUnavailable("no directory for the cluster can be made in /tmp");
+  std::string why;
+  for (const char* const name : {"", "TMPDIR", "XDG_RUNTIME_DIR"}) {
+    const char* const parent = *name == 0 ? "/tmp" : getenv(name);
+    if (parent == nullptr || *parent == 0) continue;
+    std::string dir = std::string(parent) + "/penstock-session-XXXXXX";
+    if (SocketPath(dir).size() > kMostSocketPathBytes) {
+      why += fmt::format("; in {} ({}): its path is too long for a socket", parent, name);
+    } else if (mkdtemp(dir.data()) != nullptr) {
+      return dir;
+    } else {
+      why += fmt::format("; in {}{}: {}", parent, *name == 0 ? "" : fmt::format(" ({})", name),
+                         strerror(errno));
+    }
   }
-  return dir;
+  throw RuntimeUnavailable(fmt::format(
+      "no directory for the cluster can be made{}. Set TMPDIR to a directory that user {} may "
+      "write to, with a short path", why, geteuid()));
+}
+
+constexpr const char* kEndedAtOnce = "penstockd ended at once; what it said stands above";
+
+std::string CannotBeStarted(const std::string& daemon, int error) {
+  if (error == ENOENT || error == EACCES || error == ENOEXEC) {
+    return fmt::format("{} cannot be started ({}): set Config::daemon_path or PENSTOCK_DAEMON to "
+                       "penstockd{}", daemon, strerror(error),
+                       IsProcMounted() ? "" : ". It was not looked for beside this program, for "
+                                              "which /proc has to be mounted");
+  }
+  const std::string what = "starting " + daemon;
+  const absl::Status why = error == EAGAIN || error == ENOMEM ? StartStatus(error, what)
+                                                              : ErrnoStatus(error, what);
+  return std::string(why.message());
 }
 
 void CheckConfig(const Config& config) {
@@ -271,9 +303,7 @@ std::unique_ptr<Process> Process::StartDriver(const Config& config, std::string 
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
-    throw RuntimeUnavailable(fmt::format(
-        "{} cannot be started ({}): set Config::daemon_path or PENSTOCK_DAEMON to penstockd",
-        arguments[0], strerror(error)));
+    throw RuntimeUnavailable(CannotBeStarted(arguments[0], error));
   }
   std::unique_ptr<Process> process(new Process());
   process->keeper_pid_ = pid;
@@ -282,7 +312,7 @@ std::unique_ptr<Process> Process::StartDriver(const Config& config, std::string 
   while (!ConnectTo(SocketPath(session_dir)).ok()) {
     int status = 0;
     if (waitpid(pid, &status, WNOHANG) == pid) {
-      throw RuntimeUnavailable("penstockd ended at once; what it said stands above");
+      throw RuntimeUnavailable(kEndedAtOnce);
     }
     if (absl::Now() > until) {
       kill(pid, SIGKILL);
@@ -291,7 +321,18 @@ std::unique_ptr<Process> Process::StartDriver(const Config& config, std::string 
     }
     absl::SleepFor(absl::Microseconds(200));
   }
-  process->Connect(session_dir, std::nullopt);
+  try {
+    process->Connect(session_dir, std::nullopt);
+  } catch (const RuntimeUnavailable&) {
+    // It listens before it serves: what comes in between is the cause, and said above.
+    process->keeper_pid_ = 0;
+    kill(pid, SIGTERM);
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0) throw RuntimeUnavailable(kEndedAtOnce);
+    throw;
+  }
   return process;
 }
 

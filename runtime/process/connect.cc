@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -16,7 +15,10 @@
 #include "runtime/process/clock.h"
 #include "runtime/process/process.h"
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/store_directory.h"
+#include "store/base/threads.h"
+#include "store/shm/memory_file.h"
 #include "store/shm/slot_layout.h"
 #include "store/shm/session_layout.h"
 #include "store/wire/control_message.h"
@@ -40,20 +42,28 @@ T Take(absl::StatusOr<T> value) {
 }
 
 // The arguments and the environment of this process, for its workers.
-UniqueFd MakeLaunchFile() {
+absl::StatusOr<UniqueFd> MakeLaunchFile() {
+  FILE* const file = fopen("/proc/self/cmdline", "re");
+  if (file == nullptr) return ProcStatus(errno, "reading the arguments in /proc/self/cmdline");
   std::string arguments;
-  if (FILE* const file = fopen("/proc/self/cmdline", "re")) {
-    char buffer[4096];
-    size_t got;
-    while ((got = fread(buffer, 1, sizeof(buffer), file)) > 0) arguments.append(buffer, got);
-    fclose(file);
-  }
+  char buffer[4096];
+  size_t got;
+  while ((got = fread(buffer, 1, sizeof(buffer), file)) > 0) arguments.append(buffer, got);
+  fclose(file);
   const std::string bytes = EncodeLaunch(arguments, environ);
-  UniqueFd fd(memfd_create("penstock-launch", MFD_CLOEXEC));
-  if (!fd.valid() || write(fd.get(), bytes.data(), bytes.size()) !=
-                         static_cast<ssize_t>(bytes.size())) {
-    throw RuntimeUnavailable("arguments and environment cannot be handed to the workers");
+  UniqueFd fd(CreateMemfd("penstock-launch", 0));
+  if (!fd.valid()) return CallStatus(errno, "memfd_create of penstock-launch");
+  const std::string handing = "handing arguments and environment to the workers";
+  if (bytes.size() > LargestFileBytes()) return ErrnoStatus(EFBIG, handing);
+  if (write(fd.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
+    return ErrnoStatus(errno, handing);
   }
+  return fd;
+}
+
+absl::StatusOr<UniqueFd> OpenForWorkers(const char* path, int flags) {
+  UniqueFd fd(open(path, flags | O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, fmt::format("opening {} for the workers", path));
   return fd;
 }
 
@@ -92,9 +102,9 @@ void Process::Connect(const std::string& dir, std::optional<uint64_t> worker_num
     SendToNode({.kind = wire::NodeKind_RegisterWorker, .process = *worker_number,
                 .session = own.session}, fds);
   } else {
-    const UniqueFd launch = MakeLaunchFile();
-    const UniqueFd executable(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-    const UniqueFd directory(open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const UniqueFd launch = Take(MakeLaunchFile());
+    const UniqueFd executable = Take(OpenForWorkers("/proc/self/exe", 0));
+    const UniqueFd directory = Take(OpenForWorkers(".", O_DIRECTORY));
     const int fds[kDriverFdCount] = {read_only.get(), doorbell_.get(), launch.get(),
                                      executable.get(), directory.get()};
     SendToNode({.kind = wire::NodeKind_RegisterDriver, .session = own.session}, fds);
@@ -109,7 +119,8 @@ void Process::Connect(const std::string& dir, std::optional<uint64_t> worker_num
             : "the node did not answer the registration: is it of the same release?");
   }
   number_ = facts->process;
-  listener_ = std::thread([this] { ListenToNode(); });
+  listener_ = Take(StartThread("starting the thread that listens to the node",
+                               [this] { ListenToNode(); }));
 }
 
 void Process::ListenToNode() {

@@ -2,9 +2,12 @@
 #include "store/base/errors.h"
 
 #include <cerrno>
+#include <string>
 #include <system_error>
 
 #include <fmt/format.h>
+
+#include "store/base/host_limits.h"
 
 namespace penstock {
 namespace {
@@ -15,7 +18,9 @@ absl::StatusCode CodeOf(int error) {
     case EACCES: case EPERM: return absl::StatusCode::kPermissionDenied;
     case EEXIST: return absl::StatusCode::kAlreadyExists;
     case EINVAL: return absl::StatusCode::kInvalidArgument;
-    case ENOMEM: case ENOSPC: case EMFILE: case ENFILE:
+    case EROFS: return absl::StatusCode::kFailedPrecondition;
+    case ENOSYS: return absl::StatusCode::kUnimplemented;
+    case ENOMEM: case ENOSPC: case EMFILE: case ENFILE: case EFBIG: case E2BIG: case EDQUOT:
       return absl::StatusCode::kResourceExhausted;
     case ECONNREFUSED: case ECONNRESET: case EPIPE: case ENOTCONN: case EAGAIN:
       return absl::StatusCode::kUnavailable;
@@ -27,6 +32,8 @@ absl::StatusCode CodeOf(int error) {
 }  // namespace
 
 absl::Status ErrnoStatus(int error, std::string_view what, std::string_view next_step) {
+  const std::string limit = LimitBehind(error);
+  if (!limit.empty()) next_step = limit;
   return absl::Status(CodeOf(error),
                       fmt::format("{}: {}{}{}", what, std::generic_category().message(error),
                                   next_step.empty() ? "" : ". ", next_step));

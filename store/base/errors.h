@@ -9,7 +9,8 @@
 
 namespace penstock {
 
-// "what: No space left on device. next_step" with the code that fits `error`.
+// "what: No space left on device. next_step" with the code that fits `error`. Where `error`
+// tells of a limit of this process (host_limits.h), that is the next step.
 absl::Status ErrnoStatus(int error, std::string_view what, std::string_view next_step = "");
 
 }  // namespace penstock

@@ -2,6 +2,7 @@
 #ifndef PENSTOCK_STORE_BASE_STORE_DIRECTORY_H_
 #define PENSTOCK_STORE_BASE_STORE_DIRECTORY_H_
 
+#include <cstddef>
 #include <string>
 
 namespace penstock {
@@ -9,6 +10,9 @@ namespace penstock {
 // `explicit_dir` when it is not empty; else the environment's PENSTOCK_DIR; else
 // /run/penstock for root, $XDG_RUNTIME_DIR/penstock, or /tmp/penstock-<uid>.
 std::string StoreDirectory(const std::string& explicit_dir = "");
+
+// As long as the path of a UNIX socket may be.
+inline constexpr size_t kMostSocketPathBytes = 107;
 
 inline std::string SocketPath(const std::string& dir) { return dir + "/penstock.sock"; }
 // The keeper's, for the operator's tools (store/wire/window_message.h).

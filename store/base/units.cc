@@ -51,7 +51,7 @@ std::string FormatBytes(uint64_t bytes) {
   double value = static_cast<double>(bytes);
   const char* name = "B";
   for (const char* next : {"KiB", "MiB", "GiB", "TiB"}) {
-    if (value < 1024) break;
+    if (value < 1023.995) break;  // it would be printed as 1024.00
     value /= 1024;
     name = next;
   }

@@ -111,8 +111,9 @@ void Core::EnforcePinQuota(int64_t now_ms) {
     if (session.pinned_bytes <= limits_.pin_quota_bytes) continue;
     Drain(row);  // what it has sealed counts
     if (session.broken) continue;
+    const auto [pinned, quota] = FormatBytesApart(bytes, limits_.pin_quota_bytes);
     Break(row, fmt::format("it pins {}, beyond its quota of {}, while others wait for room",
-                           FormatBytes(bytes), FormatBytes(limits_.pin_quota_bytes)));
+                           pinned, quota));
   }
 }
 

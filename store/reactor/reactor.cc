@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 
 namespace penstock {
 namespace {
@@ -25,7 +26,8 @@ absl::Status Add(int epoll, int fd, uint32_t events, uint32_t serial) {
   event.events = events;
   event.data.u64 = (uint64_t{serial} << 32) | static_cast<uint32_t>(fd);
   if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
-    return ErrnoStatus(errno, "watching a descriptor");
+    return ErrnoStatus(errno, "watching a descriptor",
+                       "The user may watch no more: sysctl fs.epoll.max_user_watches");
   }
   return absl::OkStatus();
 }
@@ -34,7 +36,7 @@ absl::Status Add(int epoll, int fd, uint32_t events, uint32_t serial) {
 
 absl::StatusOr<Reactor> Reactor::Create() {
   UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll.valid()) return ErrnoStatus(errno, "epoll_create1");
+  if (!epoll.valid()) return CallStatus(errno, "epoll_create1");
   return Reactor(std::move(epoll));
 }
 

@@ -10,7 +10,7 @@
 #include <string>
 
 #include <fmt/format.h>
-#include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/units.h"
 
 #ifndef MADV_COLLAPSE
@@ -25,10 +25,10 @@ absl::Status PopulatePages(int fd, uint64_t offset, uint64_t bytes) {
     result = fallocate(fd, 0, static_cast<off_t>(offset), static_cast<off_t>(bytes));
   } while (result != 0 && errno == EINTR);
   if (result == 0) return absl::OkStatus();
-  return ErrnoStatus(errno,
-                     fmt::format("the host or its memory cgroup did not give {} at offset {}",
-                                 FormatBytes(bytes), FormatBytes(offset)),
-                     "Start the daemon with a smaller --memory, or raise the limit");
+  return CallStatus(errno, fmt::format("{} at offset {} could not be had (fallocate)",
+                                       FormatBytes(bytes), FormatBytes(offset)),
+                    "The host or its memory cgroup has no more: start the daemon with a smaller "
+                    "--memory, or raise the limit");
 }
 
 absl::Status ReturnPages(int fd, uint64_t offset, uint64_t bytes) {
@@ -38,7 +38,7 @@ absl::Status ReturnPages(int fd, uint64_t offset, uint64_t bytes) {
                        static_cast<off_t>(offset), static_cast<off_t>(bytes));
   } while (result != 0 && errno == EINTR);
   if (result == 0) return absl::OkStatus();
-  return ErrnoStatus(errno, fmt::format("giving {} at offset {} back to the host",
+  return CallStatus(errno, fmt::format("giving {} at offset {} back to the host",
                                         FormatBytes(bytes), FormatBytes(offset)));
 }
 

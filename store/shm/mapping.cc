@@ -7,7 +7,7 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/units.h"
 
 namespace penstock {
@@ -39,8 +39,8 @@ absl::StatusOr<Mapping> Mapping::Map(int fd, uint64_t bytes, Access access,
   void* reserve = mmap(nullptr, reserved, PROT_NONE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserve == MAP_FAILED) {
-    return ErrnoStatus(errno, fmt::format("reserving {} of address space", FormatBytes(bytes)),
-                       "Is there a limit on virtual memory (ulimit -v)?");
+    return AddressSpaceStatus(
+        errno, fmt::format("reserving {} of address space", FormatBytes(bytes)));
   }
   const uint64_t start = reinterpret_cast<uint64_t>(reserve);
   const uint64_t aligned = RoundUp(start, kHugePageBytes);
@@ -51,7 +51,8 @@ absl::StatusOr<Mapping> Mapping::Map(int fd, uint64_t bytes, Access access,
   if (mapped == MAP_FAILED) {
     const int error = errno;
     munmap(reserve, reserved);
-    return ErrnoStatus(error, fmt::format("mapping {} of a memory file", FormatBytes(bytes)));
+    return AddressSpaceStatus(error,
+                              fmt::format("mapping {} of a memory file", FormatBytes(bytes)));
   }
   const uint64_t used_end = aligned + RoundUp(bytes, 4 * kKiB);
   if (aligned > start) munmap(reserve, aligned - start);
@@ -64,7 +65,7 @@ absl::StatusOr<Mapping> Mapping::Map(int fd, uint64_t bytes, Access access,
   madvise(mapped, bytes, MADV_DONTDUMP);
   madvise(mapped, bytes, MADV_HUGEPAGE);  // Refused where the kernel lacks it: no loss.
   if (on_fork == OnFork::kDrop && madvise(mapped, bytes, MADV_DONTFORK) != 0) {
-    return ErrnoStatus(errno, "madvise(MADV_DONTFORK) on a memory file");
+    return CallStatus(errno, "madvise(MADV_DONTFORK) on a memory file");
   }
   return mapping;
 }

@@ -13,7 +13,12 @@
 
 #include <fmt/format.h>
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/units.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8u  // Linux 6.3; Debian 12's headers are of 6.1
+#endif
 
 namespace penstock {
 namespace {
@@ -22,22 +27,32 @@ constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
 }  // namespace
 
+UniqueFd CreateMemfd(const char* name, unsigned flags) {
+  flags |= MFD_CLOEXEC;
+  // A host with vm.memfd_noexec = 2 refuses files that could become executable.
+  UniqueFd fd(memfd_create(name, flags | MFD_NOEXEC_SEAL));
+  if (!fd.valid() && errno == EINVAL) fd = UniqueFd(memfd_create(name, flags));
+  return fd;
+}
+
 absl::StatusOr<MemoryFile> MemoryFile::Create(std::string_view name, uint64_t bytes,
                                               PageSource pages) {
-  unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  if (pages == PageSource::kHugetlb) flags |= MFD_HUGETLB | MFD_HUGE_2MB;
+  const bool is_hugetlb = pages == PageSource::kHugetlb;
+  const unsigned hugetlb_flags = is_hugetlb ? MFD_HUGETLB | MFD_HUGE_2MB : 0u;
   const std::string label = fmt::format("penstock-{}", name);
-  UniqueFd fd(memfd_create(label.c_str(), flags));
+  UniqueFd fd(CreateMemfd(label.c_str(), MFD_ALLOW_SEALING | hugetlb_flags));
   if (!fd.valid()) {
-    return ErrnoStatus(errno, "memfd_create of " + label,
-                       "Raise the limit on open files, or reserve huge pages with "
-                       "sysctl vm.nr_hugepages");
+    return CallStatus(errno, "memfd_create of " + label,
+                      is_hugetlb ? "Reserve huge pages with sysctl vm.nr_hugepages" : "");
   }
+  const std::string sizing =
+      fmt::format("sizing and sealing {} to {}", label, FormatBytes(bytes));
+  // Asked before the kernel is, which would send a signal that ends the process.
+  if (bytes > LargestFileBytes()) return ErrnoStatus(EFBIG, sizing);
   if (fchmod(fd.get(), 0600) != 0 ||
       ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0 ||
       fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) {
-    return ErrnoStatus(errno,
-                       fmt::format("sizing and sealing {} to {}", label, FormatBytes(bytes)));
+    return CallStatus(errno, sizing);
   }
   return MemoryFile(std::move(fd), bytes);
 }
@@ -68,8 +83,7 @@ absl::StatusOr<UniqueFd> ReopenReadOnly(int fd) {
   const std::string path = fmt::format("/proc/self/fd/{}", fd);
   UniqueFd copy(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!copy.valid()) {
-    return ErrnoStatus(errno, "reopening a memory file read-only through /proc/self/fd",
-                       "Is /proc mounted?");
+    return ProcStatus(errno, "reopening a memory file read-only through /proc/self/fd");
   }
   return copy;
 }

@@ -47,6 +47,9 @@ class MemoryFile {
   uint64_t bytes_ = 0;
 };
 
+// memfd_create, close-on-exec and never executable. Invalid: errno says why.
+UniqueFd CreateMemfd(const char* name, unsigned flags);
+
 // A second descriptor of a memory file, that cannot be mapped writable. Does not wait for a
 // lease (F_SETLEASE) that somebody has on the file: Unavailable then.
 absl::StatusOr<UniqueFd> ReopenReadOnly(int fd);

@@ -7,15 +7,13 @@
 
 #include <cerrno>
 
-#include "store/base/errors.h"
+#include "store/base/host_limits.h"
 
 namespace penstock {
 
 absl::StatusOr<UniqueFd> MakeDoorbell() {
   UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!fd.valid()) {
-    return ErrnoStatus(errno, "eventfd", "Raise the limit on open files (ulimit -n)");
-  }
+  if (!fd.valid()) return CallStatus(errno, "eventfd");
   return fd;
 }
 

@@ -16,10 +16,13 @@
 #include <fmt/format.h>
 
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/spill/spill_layout.h"
 
 namespace penstock {
 namespace {
+
+constexpr const char* kChoice = "--spill-dir";
 
 template <typename T>
 bool ParseHex(std::string_view digits, T& value) {
@@ -80,23 +83,20 @@ std::optional<SpillFileId> ParseSpillFileName(std::string_view name) {
 absl::StatusOr<SpillDirectory> SpillDirectory::Open(const std::string& path,
                                                     uint64_t incarnation) {
   if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    return ErrnoStatus(errno, "making the spill directory " + path,
-                       "Make its parent, or choose another");
+    return PlaceStatus(errno, "making the spill directory " + path, kChoice);
   }
   SpillDirectory directory;
   directory.path_ = path;
   directory.incarnation_ = incarnation;
   directory.dir_ = UniqueFd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.dir_.valid()) {
-    return ErrnoStatus(errno, "opening the spill directory " + path,
-                       "Give a directory of this user's");
+    return PlaceStatus(errno, "opening the spill directory " + path, kChoice);
   }
   PENSTOCK_RETURN_IF_ERROR(CheckOwner(directory.dir_.get(), path));
   directory.lock_ = UniqueFd(openat(directory.dir_.get(), kSpillLockName,
                                     O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!directory.lock_.valid()) {
-    return ErrnoStatus(errno, fmt::format("making {}/{}", path, kSpillLockName),
-                       "The spill directory must be writable");
+    return PlaceStatus(errno, fmt::format("making {}/{}", path, kSpillLockName), kChoice);
   }
   if (flock(directory.lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return ErrnoStatus(errno, "locking the spill directory " + path);

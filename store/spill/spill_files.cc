@@ -53,7 +53,7 @@ bool HasFileHeader(int fd, uint64_t incarnation, uint32_t number) {
 SpillFault WriteFaultOf(int error) {
   switch (error) {
     case 0: return SpillFault::kNone;
-    case ENOSPC: case EDQUOT: return SpillFault::kDiskFull;
+    case ENOSPC: case EDQUOT: case EFBIG: return SpillFault::kDiskFull;
     case EROFS: case EACCES: case EPERM: case ENOENT: case ENOTDIR:
       return SpillFault::kUnwritable;
     default: return SpillFault::kIo;

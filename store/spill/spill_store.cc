@@ -5,12 +5,15 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "store/base/check.h"
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
+#include "store/base/threads.h"
 #include "store/base/units.h"
 
 namespace penstock {
@@ -42,6 +45,10 @@ absl::Status Check(const SpillOptions& options, const SpillTable& table) {
     return absl::InvalidArgumentError(fmt::format(
         "spill file_bytes is {}: give a multiple of {} from {} to {}", options.file_bytes,
         kSpillBlockBytes, FormatBytes(kLeastFileBytes), FormatBytes(kMostFileBytes)));
+  }
+  if (options.file_bytes > LargestFileBytes()) {
+    return ErrnoStatus(EFBIG, fmt::format("spilling to files of {}",
+                                          FormatBytes(options.file_bytes)));
   }
   if (options.limit_bytes != 0 && options.limit_bytes < kLeastFileBytes) {
     return absl::InvalidArgumentError(fmt::format(
@@ -93,7 +100,9 @@ absl::StatusOr<std::unique_ptr<SpillStore>> SpillStore::OpenWith(
   store->engine_.Recover();
   store->stats_ = store->engine_.Stats();
   const SignalsBlocked blocked;
-  store->thread_ = std::thread([self = store.get()] { self->Run(); });
+  PENSTOCK_ASSIGN_OR_RETURN(store->thread_,
+                            StartThread("starting the thread that spills",
+                                        [self = store.get()] { self->Run(); }));
   return store;
 }
 

@@ -16,7 +16,7 @@ namespace penstock {
 // Why an object could not be written or read.
 enum class SpillFault : uint8_t {
   kNone,
-  kDiskFull,    // ENOSPC, EDQUOT
+  kDiskFull,    // ENOSPC, EDQUOT, EFBIG
   kLimit,       // SpillOptions::limit_bytes
   kTableFull,   // more objects on disk than the table has entries
   kUnwritable,  // the directory is gone, read-only or forbidden

@@ -8,6 +8,8 @@
 #include <thread>
 
 #include "store/base/check.h"
+#include "store/base/errors.h"
+#include "store/base/threads.h"
 #include "store/spill/disk_queue.h"
 
 namespace penstock {
@@ -18,8 +20,14 @@ constexpr int kThreadCount = 4;
 
 class ThreadQueue : public DiskQueue {
  public:
-  ThreadQueue() {
-    for (int i = 0; i < kThreadCount; ++i) threads_.emplace_back([this] { Serve(); });
+  // As many as the host allows, but one at least.
+  absl::Status Start() {
+    for (int i = 0; i < kThreadCount; ++i) {
+      auto thread = StartThread("starting a thread for the spill store", [this] { Serve(); });
+      if (!thread.ok()) return threads_.empty() ? thread.status() : absl::OkStatus();
+      threads_.push_back(*std::move(thread));
+    }
+    return absl::OkStatus();
   }
   ~ThreadQueue() override {
     {
@@ -98,7 +106,9 @@ class ThreadQueue : public DiskQueue {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DiskQueue>> CreateThreadQueue() {
-  return std::make_unique<ThreadQueue>();
+  auto queue = std::make_unique<ThreadQueue>();
+  PENSTOCK_RETURN_IF_ERROR(queue->Start());
+  return queue;
 }
 
 }  // namespace penstock

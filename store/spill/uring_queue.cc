@@ -8,6 +8,7 @@
 
 #include "store/base/check.h"
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/unique_fd.h"
 #include "store/spill/disk_queue.h"
 
@@ -18,13 +19,17 @@ class UringQueue : public DiskQueue {
  public:
   static absl::StatusOr<std::unique_ptr<DiskQueue>> Create() {
     UniqueFd bell(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!bell.valid()) return ErrnoStatus(errno, "eventfd of the spill store");
+    if (!bell.valid()) return CallStatus(errno, "eventfd of the spill store");
     auto queue = std::make_unique<UringQueue>(std::move(bell));
     // Twice the depth: a poll beside the requests.
     if (const int result = io_uring_queue_init(2 * kDepth, &queue->ring_, 0); result < 0) {
+      // An old kernel counts the ring as locked memory.
       return ErrnoStatus(-result, "io_uring is refused here",
-                         "Allow io_uring_setup (seccomp, sysctl kernel.io_uring_disabled), "
-                         "or choose threads");
+                         result == -ENOMEM
+                             ? "Raise the limit on locked memory (ulimit -l), or choose "
+                               "--spill-io threads"
+                             : "Allow io_uring_setup (seccomp, sysctl kernel.io_uring_disabled), "
+                               "or choose --spill-io threads");
     }
     queue->is_open_ = true;
     queue->Arm();

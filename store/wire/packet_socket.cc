@@ -1,20 +1,24 @@
 // sendmsg and recvmsg with SCM_RIGHTS.
 #include "store/wire/packet_socket.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "store/base/check.h"
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 
 namespace penstock {
 namespace {
@@ -33,6 +37,41 @@ absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   return address;
 }
 
+// Why nothing answers at `path`, as far as an errno and a look at it tell.
+absl::Status NobodyThere(int error, const std::string& path) {
+  std::string_view next_step =
+      "Start one with penstockd, or name its directory with PENSTOCK_DIR";
+  std::string told;
+  struct stat facts {};
+  if (error == EACCES || error == EPERM) {
+    told = fmt::format(
+        "User {} may not come to that place, whether a daemon is there or not: name another "
+        "directory with PENSTOCK_DIR, or have that path opened to this user", geteuid());
+    next_step = told;
+  } else if (error == ECONNREFUSED && stat(path.c_str(), &facts) == 0 &&
+             !S_ISSOCK(facts.st_mode)) {
+    next_step =
+        "What lies there is no socket: remove it and start penstockd, or name another directory "
+        "with PENSTOCK_DIR";
+  } else if (error == ECONNREFUSED) {
+    next_step =
+        "The daemon that made this socket is dead, and its keeper too. Start one with penstockd";
+  }
+  return ErrnoStatus(error, fmt::format("no Penstock daemon answers at {}", path), next_step);
+}
+
+// What a packet cut short is due to: descriptors that this process has no room for, or a peer
+// that sends what no program of ours does. The table is as full as the kernel found it.
+absl::Status CutShort(size_t most_fds) {
+  const UniqueFd another(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
+  if (!another.valid() && errno == EMFILE) {
+    return ErrnoStatus(EMFILE, "receiving the descriptors of a control message");
+  }
+  return absl::InvalidArgumentError(
+      fmt::format("a control message is longer than {} bytes or carries more than {} "
+                  "descriptors", kMaxPacketBytes, most_fds));
+}
+
 }  // namespace
 
 bool PlaceWelcomeFds(bool read_only, std::vector<UniqueFd>& fds) {
@@ -44,9 +83,9 @@ bool PlaceWelcomeFds(bool read_only, std::vector<UniqueFd>& fds) {
 absl::StatusOr<UniqueFd> ListenAt(const std::string& path, mode_t mode) {
   PENSTOCK_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
   UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.valid()) return ErrnoStatus(errno, "socket");
+  if (!fd.valid()) return CallStatus(errno, "socket");
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    return ErrnoStatus(errno, fmt::format("binding {}", path));
+    return PlaceStatus(errno, fmt::format("binding {}", path), "--dir or PENSTOCK_DIR");
   }
   if (chmod(path.c_str(), mode) != 0 || listen(fd.get(), 1024) != 0) {
     return ErrnoStatus(errno, fmt::format("listening at {}", path));
@@ -57,7 +96,7 @@ absl::StatusOr<UniqueFd> ListenAt(const std::string& path, mode_t mode) {
 absl::StatusOr<UniqueFd> ConnectTo(const std::string& path, int patience_ms) {
   PENSTOCK_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
   UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return ErrnoStatus(errno, "socket");
+  if (!fd.valid()) return CallStatus(errno, "socket");
   if (patience_ms >= 0) {
     const timeval patience{patience_ms / 1000, patience_ms % 1000 * 1000};
     setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
@@ -76,8 +115,7 @@ absl::StatusOr<UniqueFd> ConnectTo(const std::string& path, int patience_ms) {
       return absl::InvalidArgumentError(
           fmt::format("{} is a socket, but not one of Penstock", path));
     }
-    return ErrnoStatus(error, fmt::format("no Penstock daemon answers at {}", path),
-                       "Start one with penstockd, or name its directory with PENSTOCK_DIR");
+    return NobodyThere(error, path);
   }
   return fd;
 }
@@ -108,10 +146,13 @@ absl::Status SendPacket(int fd, std::string_view bytes, std::span<const int> fds
 }
 
 absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays, size_t most_fds) {
-  std::array<char, kMaxPacketBytes> bytes;  // not a string, which would be zeroed for each
-  iovec part{bytes.data(), bytes.size()};
+  // Not a string, which would be zeroed for each; not on the stack, which in a thread of a
+  // client may have no more than that.
+  const auto bytes = std::make_unique_for_overwrite<char[]>(kMaxPacketBytes);
+  iovec part{bytes.get(), kMaxPacketBytes};
   // Room for all that may come: what the kernel has no room for it closes on our time.
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostFdsOfLinux * sizeof(int))> control{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostFdsOfLinux * sizeof(int)) +
+                                        CMSG_SPACE(sizeof(ucred))> control{};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -127,10 +168,16 @@ absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays, size
            (errno == EINTR || (errno == ECONNRESET && !std::exchange(was_reset, true))));
   if (got < 0) return ErrnoStatus(errno, "receiving a control message");
   Packet packet;
-  packet.bytes.assign(bytes.data(), static_cast<size_t>(got));
+  packet.bytes.assign(bytes.get(), static_cast<size_t>(got));
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    if (header->cmsg_level != SOL_SOCKET) continue;
+    if (header->cmsg_type == SCM_CREDENTIALS) {
+      ucred sender;
+      std::memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+      packet.sender_pid = sender.pid;
+    }
+    if (header->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
       int received;
@@ -139,10 +186,9 @@ absl::StatusOr<Packet> ReceivePacket(int fd, std::vector<UniqueFd>* strays, size
     }
   }
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || packet.fds.size() > most_fds) {
+    const absl::Status why = CutShort(most_fds);
     if (strays != nullptr) *strays = std::move(packet.fds);
-    return absl::InvalidArgumentError(
-        fmt::format("a control message is longer than {} bytes or carries more than {} "
-                    "descriptors", kMaxPacketBytes, most_fds));
+    return why;
   }
   return packet;
 }

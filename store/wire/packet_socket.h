@@ -40,6 +40,8 @@ constexpr size_t WelcomeFdCount(bool read_only) { return read_only ? kFdCount - 
 struct Packet {
   std::string bytes;  // empty: the other side closed
   std::vector<UniqueFd> fds;
+  // In our process namespace, where the socket has SO_PASSCRED. 0: in none that we see.
+  int32_t sender_pid = 0;
 };
 
 // The descriptors of a Welcome in their places (FdOrder), an invalid one where none came.

@@ -51,7 +51,7 @@ TEST(BadCall, MoreMetadataThanFitsIsRefused) {
   EXPECT_TRUE(HasPattern(Must(client.Get(id)).metadata(), 1));
   const std::vector<std::byte> more(kMiB + 1);
   EXPECT_TRUE(Says(client.Create(10, {.metadata = more}), StatusCode::kInvalidArgument,
-                   "payload"));
+                   "1.00 MiB (1048577 B) of metadata, at most 1.00 MiB (1048576 B)"));
 }
 
 TEST(BadCall, ASecondSealIsRefused) {

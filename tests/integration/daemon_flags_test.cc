@@ -41,6 +41,7 @@ TEST(DaemonFlags, AWrongValueIsRefusedByNameWithItsRange) {
       {"memory", "12parsec", "for example 4GiB"},
       {"memory", "1KiB", "4.00 MiB to 4.00 TiB"},
       {"memory", "5TiB", "4.00 MiB to 4.00 TiB"},
+      {"memory", "4194303", "memory is 4.00 MiB (4194303 B)"},
       {"memory", "1e30", "for example 4GiB"},
       {"objects", "0", "from 64 to 268435456"},
       {"objects", "-5", "from 64 to 268435456"},
@@ -136,8 +137,8 @@ TEST(DaemonDirectory, ThatIsNoneOrCannotBeIsRefused) {
   const TempDir dir;
   const std::string file = dir.path() + "/file";
   std::ofstream(file) << "x";
-  ExpectRefused(RunDaemonIn(file, {}), 1, {file, "Choose another with --dir"});
-  ExpectRefused(RunDaemonIn(dir.path() + "/no/parent", {}), 1, {"no/parent", "make its parent"});
+  ExpectRefused(RunDaemonIn(file, {}), 1, {file, "choose another with --dir"});
+  ExpectRefused(RunDaemonIn(dir.path() + "/no/parent", {}), 1, {"no/parent", "Make its parent"});
   const std::string link = dir.path() + "/link";
   ASSERT_EQ(symlink("/", link.c_str()), 0);
   ExpectRefused(RunDaemonIn(link, {}), 1, {link});

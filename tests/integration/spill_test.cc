@@ -232,6 +232,10 @@ TEST(Spill, AFullDiskRefusesCreatorsAndLosesNothing) {
   EXPECT_LT(troubles, 1000u);
   // The operator hears of it, where, and not twice a second.
   EXPECT_TRUE(Says(refusal, StatusCode::kResourceExhausted, "penstock status names"));
+  const ProgramOutcome doctor =
+      RunProgram({ProgramPath("penstock"), "doctor", "--dir", daemon.dir()});
+  EXPECT_TRUE(Contains(doctor.output, "nothing can be spilled to " + disk.path()))
+      << doctor.output;
   const ProgramOutcome status =
       RunProgram({ProgramPath("penstock"), "status", "--dir", daemon.dir()});
   EXPECT_TRUE(Contains(status.output, "On disk")) << status.output;

@@ -169,6 +169,32 @@ TEST(Tools, StatusTellsWhyTheDaemonDoesNotAnswerAndShowsItsStore) {
   EXPECT_EQ(status.at("sessions"), 1);
 }
 
+TEST(Tools, DoctorNamesADaemonThatIsStoppedAndWhatLetsItGoOn) {
+  const TestDaemon daemon;
+  const pid_t pid = daemon.daemon_pid();
+  EXPECT_TRUE(Contains(Tool(daemon, "doctor").output, fmt::format("process {} answers", pid)));
+  const Stopped stopped(pid);
+  const ProgramOutcome outcome = Tool(daemon, "doctor");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_TRUE(Contains(outcome.output, fmt::format("the daemon, process {}, is stopped", pid)))
+      << outcome.output;
+  EXPECT_TRUE(Contains(outcome.output, fmt::format("kill -CONT {}", pid))) << outcome.output;
+}
+
+TEST(Tools, StatusCountsTheDaemonsThatCameAfterAnotherAndWhatWasMoved) {
+  const TestDaemon daemon;
+  const pid_t dead = daemon.daemon_pid();
+  kill(dead, SIGKILL);
+  NextDaemon(daemon, dead);
+  const std::string text = Tool(daemon, "status").output;
+  const size_t at = text.find("restarts");
+  ASSERT_NE(at, std::string::npos) << text;
+  EXPECT_TRUE(Contains(text.substr(at, text.find('\n', at) - at), " 1")) << text;
+  for (const char* const name : {"compactions", "given_up", "moved_objects", "moved_bytes"}) {
+    EXPECT_TRUE(Contains(text, name)) << text;
+  }
+}
+
 TEST(Tools, ASilentKeeperIsNamedAndSaidToBeStopped) {
   const TestDaemon daemon;
   const Stopped stopped(daemon.keeper_pid());
@@ -238,6 +264,21 @@ TEST(Tools, ObjectsOnDiskAreListedAndCounted) {
   int on_disk_only = 0;
   for (const json& row : objects.at("rows")) on_disk_only += row.at("state") == "on disk";
   EXPECT_GE(on_disk_only, 32);
+  EXPECT_TRUE(Contains(Tool(daemon, "doctor").output, "on disk"));
+  // What the operator watches has the disk too, and when the daemon does not answer. It is
+  // stopped for the numbers to stay.
+  const Stopped stopped(daemon.daemon_pid());
+  const json now = ToolJson(daemon, "memory");
+  for (const json& other :
+       {ToolJson(daemon, "top", {"--count", "1"}),
+        json::parse(Tool(daemon, "status", {"--json", "--patience", "0.1"}).output)}) {
+    EXPECT_EQ(other.at("disk_objects"), now.at("disk_objects"));
+    EXPECT_EQ(other.at("disk_bytes"), now.at("disk_bytes"));
+  }
+  const std::string in_top = fmt::format("disk {} (", now.at("disk_objects").get<uint64_t>());
+  EXPECT_TRUE(Contains(Tool(daemon, "top", {"--count", "1"}).output, in_top));
+  EXPECT_TRUE(Contains(Tool(daemon, "status", {"--patience", "0.1"}).output, "on disk"));
+  EXPECT_TRUE(Contains(Tool(daemon, "doctor").output, "on disk"));
 }
 
 TEST(Tools, MoreSessionsThanAPacketHoldsAreAllThere) {

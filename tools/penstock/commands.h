@@ -32,6 +32,11 @@ int Objects(const LookOptions& options);  // sort: size, pins, id, maker
 int Memory(const LookOptions& options);
 int Clients(const LookOptions& options);  // sort: bytes, pinned, objects, unread, session
 int Top(const LookOptions& options);      // sort: as Clients
+int Doctor(const LookOptions& options);
+
+// Why the daemon of a store, which does not answer, does not.
+class StoreView;
+std::string WhyNoStatus(const StoreView& view);
 
 // "penstock: what went wrong", and kExitFailed.
 int Fail(const absl::Status& status);

@@ -11,8 +11,6 @@
 #include <fstream>
 #include <sstream>
 
-#include "store/base/copy_trial.h"
-#include "store/base/streaming_copy.h"
 #include "store/base/units.h"
 #include "store/shm/host_memory.h"
 
@@ -63,6 +61,11 @@ std::string Chosen(const std::string& line) {
   return line.substr(begin + 1, end - begin - 1);
 }
 
+bool IsThere(const Host& host, const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(host.root + path, ignored);
+}
+
 std::string Count(uint64_t value) {
   return value == kUnlimited ? "unlimited" : fmt::format("{}", value);
 }
@@ -91,6 +94,10 @@ std::pair<int, int> KernelVersion(const std::string& release) {
 }
 
 constexpr const char* kNewerKernel = "apt-get install linux-image-amd64";
+constexpr const char* kTooFewDescriptors = "no descriptor was left to try it with";
+constexpr const char* kMoreDescriptors = "prlimit --pid $$ --nofile=1024";
+constexpr const char* kLargerFiles = "prlimit --pid $$ --fsize=unlimited";
+constexpr const char* kMountProc = "mount -t proc proc /proc";
 constexpr const char* kNoSeccomp = "docker run --security-opt seccomp=unconfined IMAGE";
 
 // The arena of a penstockd that is told nothing.
@@ -102,7 +109,7 @@ uint64_t DefaultArena(const HostMemory& memory) {
 
 Finding ProbeProc(const Host& host) {
   if (ReadLine(host.root + "/proc/self/status")) return Good("/proc", "mounted");
-  return CannotRun("/proc", "not mounted", "mount -t proc proc /proc");
+  return CannotRun("/proc", "not mounted", kMountProc);
 }
 
 Finding ProbeKernel(const Host& host) {
@@ -115,12 +122,17 @@ Finding ProbeKernel(const Host& host) {
 Finding ProbeMemoryFile(const Host& host) {
   const int error = host.trials.memfd_errno;
   if (error == 0) return Good("memory files", "memfd with seals works");
+  if (error == EMFILE) return CannotRun("memory files", kTooFewDescriptors, kMoreDescriptors);
+  if (error == EFBIG) {
+    return CannotRun("memory files", "memfd: the size of files is limited", kLargerFiles);
+  }
   return CannotRun("memory files", std::string("memfd: ") + std::strerror(error), kNoSeccomp);
 }
 
 Finding ProbePidfd(const Host& host) {
   const int error = host.trials.pidfd_errno;
   if (error == 0) return Good("news of deaths", "pidfd_open works");
+  if (error == EMFILE) return CannotRun("news of deaths", kTooFewDescriptors, kMoreDescriptors);
   return CannotRun("news of deaths", std::string("pidfd_open: ") + std::strerror(error),
                    error == ENOSYS && KernelVersion(host.trials.kernel_release) < std::pair(5, 3)
                        ? kNewerKernel
@@ -129,6 +141,14 @@ Finding ProbePidfd(const Host& host) {
 
 Finding ProbePeerPidfd(const Host& host) {
   if (host.trials.peer_pidfd_errno == 0) return Good("pidfd of a peer", "SO_PEERPIDFD works");
+  if (host.trials.peer_pidfd_errno == EMFILE) {
+    return Improvable("pidfd of a peer", kTooFewDescriptors, kMoreDescriptors);
+  }
+  if (KernelVersion(host.trials.kernel_release) >= std::pair(6, 5)) {
+    return Improvable("pidfd of a peer",
+                      std::string("SO_PEERPIDFD: ") + std::strerror(host.trials.peer_pidfd_errno) +
+                          ": a peer's pid is looked up instead", kNoSeccomp);
+  }
   return Improvable("pidfd of a peer",
                     "no SO_PEERPIDFD before 6.5: a peer's pid is looked up instead",
                     "apt-get install -t bookworm-backports linux-image-amd64");
@@ -137,6 +157,11 @@ Finding ProbePeerPidfd(const Host& host) {
 Finding ProbeCollapse(const Host& host) {
   const int error = host.trials.collapse_errno;
   if (error == 0) return Good("huge pages", "MADV_COLLAPSE works, without privilege");
+  if (error == EMFILE) return Improvable("huge pages", kTooFewDescriptors, kMoreDescriptors);
+  if (error == EFBIG) {
+    return Improvable("huge pages", "no file large enough was allowed to try it with",
+                      kLargerFiles);
+  }
   const std::string found = std::string("MADV_COLLAPSE: ") + std::strerror(error);
   if (KernelVersion(host.trials.kernel_release) < std::pair(6, 1)) {
     return Improvable("huge pages", found, kNewerKernel);
@@ -184,6 +209,10 @@ Finding ProbeShmemPages(const Host& host) {
 Finding ProbeTransparentPages(const Host& host) {
   const std::string path = "/sys/kernel/mm/transparent_hugepage/enabled";
   const auto line = ReadLine(host.root + path);
+  if (!line && !IsThere(host, "/sys/kernel")) {
+    return Improvable("transparent pages", "unknown: /sys is not mounted",
+                      "mount -t sysfs sysfs /sys");
+  }
   if (!line) return Improvable("transparent pages", "not in this kernel", kNewerKernel);
   const std::string chosen = Chosen(*line);
   if (chosen != "never") return Good("transparent pages", chosen);
@@ -193,6 +222,7 @@ Finding ProbeTransparentPages(const Host& host) {
 Finding ProbeIoUring(const Host& host) {
   const int error = host.trials.io_uring_errno;
   if (error == 0) return Good("io_uring", "works");
+  if (error == EMFILE) return Improvable("io_uring", kTooFewDescriptors, kMoreDescriptors);
   const uint64_t disabled =
       ReadNumber(host.root + "/proc/sys/kernel/io_uring_disabled").value_or(0);
   if (disabled != 0) {
@@ -214,7 +244,9 @@ Finding ProbeSeccomp(const Host& host) {
   const std::string mode =
       ReadField(host.root + "/proc/self/status", "Seccomp").value_or("unknown");
   if (mode == "0") return Good("seccomp", "off");
-  if (mode == "unknown") return Good("seccomp", "not in this kernel");
+  if (mode == "unknown") {
+    return Good("seccomp", IsThere(host, "/proc/self/status") ? "not in this kernel" : "unknown");
+  }
   const HostTrials& trials = host.trials;
   const std::string found = mode == "1" ? "strict" : "a filter is on";
   if (trials.pidfd_errno == 0 && trials.memfd_errno == 0 && trials.io_uring_errno == 0) {
@@ -225,10 +257,15 @@ Finding ProbeSeccomp(const Host& host) {
 
 Finding ProbeMemory(const Host& host) {
   const HostMemory memory = ReadHostMemory(host.root);
+  if (memory.limit_bytes == 0) {
+    return CannotRun("memory", "unknown: /proc/meminfo cannot be read", kMountProc);
+  }
   const uint64_t arena = DefaultArena(memory);
   const std::string found =
-      fmt::format("{} of {} free ({}), default arena {}", FormatBytes(memory.available_bytes),
-                  FormatBytes(memory.limit_bytes), memory.available_in, FormatBytes(arena));
+      fmt::format("{} of {} free ({}), default arena {}",
+                  FormatBytesApart(memory.available_bytes, arena).first,
+                  FormatBytes(memory.limit_bytes), memory.available_in,
+                  FormatBytesApart(memory.available_bytes, arena).second);
   if (arena <= memory.available_bytes && arena >= 4 * kMiB) return Good("memory", found);
   const uint64_t fits_mib = memory.available_bytes / 4 * 3 / kMiB;
   if (fits_mib < 4) {
@@ -271,6 +308,17 @@ Finding ProbeMemlock(const Host& host) {
                     "prlimit --pid $$ --memlock=unlimited:unlimited");
 }
 
+Finding ProbeFileSize(const Host& host) {
+  const uint64_t most = host.trials.file_bytes;
+  const uint64_t arena = DefaultArena(ReadHostMemory(host.root));
+  if (most == kUnlimited) return Good("size of files", "unlimited");
+  if (most >= arena) return Good("size of files", Size(most));
+  const auto [allowed, taken] = FormatBytesApart(most, arena);
+  return Improvable("size of files",
+                    fmt::format("{} at most, memory files too; the default arena takes {}",
+                                allowed, taken), kLargerFiles);
+}
+
 Finding ProbeMaps(const Host& host) {
   constexpr uint64_t kWanted = kMostSessions * kMappingsPerSession * 2;
   const auto most = ReadNumber(host.root + "/proc/sys/vm/max_map_count");
@@ -293,40 +341,6 @@ Finding ProbeProcessor(const Host& host) {
   return Good("processor", Describe(host.processor));
 }
 
-Finding ProbeCopies(const Host& host) {
-  const std::string kernels =
-      Describe(Completed(UnpackCopyPlan(host.copy_plan), host.processor));
-  const std::string from = fmt::format(
-      "; memcpy below {}", FormatBytes(StreamingBytesFor(host.processor.l2_bytes)));
-  if (!host.daemon_pid) {
-    return Good("copies", fmt::format("{}{}; unmeasured, {} at {}", kernels, from,
-                                      host.why_no_daemon, host.store_dir));
-  }
-  const CopyPlan plan = UnpackCopyPlan(host.copy_plan);
-  const auto measured = std::count_if(plan.begin(), plan.end(), [](uint8_t kernel) {
-    return kernel != 0;
-  });
-  const auto usable = std::count_if(plan.begin(), plan.end(), [&host](uint8_t kernel) {
-    const CopyKernel* const known = kernel == 0 ? nullptr : FindCopyKernel(kernel);
-    return known != nullptr && CanRun(*known, host.processor);
-  });
-  std::string how = "measured by the daemon";
-  if (measured == 0 && !host.population_done) {
-    how = "not measured yet: the arena is being made";
-  } else if (measured == 0 && host.arena_bytes < kLeastMeasuredArenaBytes) {
-    how = fmt::format("the default: an arena below {} is too small to measure in",
-                      FormatBytes(kLeastMeasuredArenaBytes));
-  } else if (measured < kCopyClasses) {
-    // There was no room to measure in: it was filled while it began.
-    how = fmt::format("{} of {} sizes measured by the daemon, the rest is the default: a store "
-                      "that is started anew measures again", measured, kCopyClasses);
-  } else if (usable < measured) {
-    how = fmt::format("{} of {} sizes measured by the daemon, the rest needs what this process "
-                      "does without", usable, kCopyClasses);
-  }
-  return Good("copies", kernels + from + "; " + how);
-}
-
 Finding ProbeNuma(const Host& host) {
   std::error_code ignored;
   uint64_t nodes = 0;
@@ -342,25 +356,14 @@ Finding ProbeNuma(const Host& host) {
                     "numactl --membind 0 --cpunodebind 0 penstockd");
 }
 
-Finding ProbeOomScore(const Host& host) {
-  if (!host.daemon_pid) return Good("OOM score", host.why_no_daemon + " at " + host.store_dir);
-  const auto line =
-      ReadLine(fmt::format("{}/proc/{}/oom_score_adj", host.root, *host.daemon_pid));
-  if (!line) return Good("OOM score", "unknown");
-  const std::string found =
-      fmt::format("oom_score_adj {} of daemon process {}", *line, *host.daemon_pid);
-  // It owns the arena, so it looks like the largest process and would be the first to go.
-  if (line->starts_with('-')) return Good("OOM score", found);
-  return Improvable("OOM score", found, fmt::format("choom -n -900 -p {}", *host.daemon_pid));
-}
-
 std::vector<Finding> Examine(const Host& host) {
   std::vector<Finding> findings;
   for (const auto probe :
        {ProbeProc, ProbeKernel, ProbeMemoryFile, ProbePidfd, ProbePeerPidfd, ProbeCollapse,
         ProbeHugetlb, ProbeShmemPages, ProbeTransparentPages, ProbeIoUring, ProbeSeccomp,
-        ProbeMemory, ProbeDescriptors, ProbeFileMax, ProbeMemlock, ProbeMaps, ProbeCpus,
-        ProbeProcessor, ProbeCopies, ProbeNuma, ProbeOomScore}) {
+        ProbeMemory, ProbeDescriptors, ProbeFileMax, ProbeFileSize, ProbeMemlock, ProbeMaps,
+        ProbeCpus, ProbeProcessor, ProbeCopies, ProbeNuma, ProbeOomScore, ProbeDaemon,
+        ProbeDisk}) {
     findings.push_back(probe(host));
   }
   return findings;

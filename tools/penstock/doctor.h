@@ -26,7 +26,15 @@ struct HostTrials {
   uint64_t files_soft = 0;     // RLIMIT_NOFILE
   uint64_t files_hard = 0;
   uint64_t memlock = 0;        // RLIMIT_MEMLOCK, soft
+  uint64_t file_bytes = ~uint64_t{0};  // RLIMIT_FSIZE, soft
   uint32_t cpus = 1;           // that this process may use
+};
+
+// What the store has on disk, and what keeps it from writing more.
+struct StoreDisk {
+  uint64_t objects = 0;  // not in memory
+  uint64_t bytes = 0;
+  std::string trouble;
 };
 
 struct Host {
@@ -37,6 +45,10 @@ struct Host {
   uint64_t arena_bytes = 0;           // its
   bool population_done = true;        // its
   std::string why_no_daemon = "no daemon runs";  // at store_dir
+  bool daemon_is_elsewhere = false;   // its number is of another process namespace
+  bool daemon_is_silent = false;      // why_no_daemon says why, `wake` what may help
+  std::string wake;
+  std::optional<StoreDisk> disk;      // of a store that writes to one
   Processor processor;
   uint32_t copy_plan = 0;  // what that daemon measured
 };
@@ -68,6 +80,7 @@ Finding ProbeSeccomp(const Host& host);
 Finding ProbeMemory(const Host& host);
 Finding ProbeDescriptors(const Host& host);
 Finding ProbeFileMax(const Host& host);
+Finding ProbeFileSize(const Host& host);
 Finding ProbeMemlock(const Host& host);
 Finding ProbeMaps(const Host& host);
 Finding ProbeCpus(const Host& host);
@@ -75,6 +88,8 @@ Finding ProbeProcessor(const Host& host);
 Finding ProbeCopies(const Host& host);
 Finding ProbeNuma(const Host& host);
 Finding ProbeOomScore(const Host& host);
+Finding ProbeDaemon(const Host& host);
+Finding ProbeDisk(const Host& host);
 
 // All of them, in the order in which they are printed.
 std::vector<Finding> Examine(const Host& host);

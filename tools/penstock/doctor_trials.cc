@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "store/base/host_limits.h"
 #include "store/base/unique_fd.h"
 #include "store/base/units.h"
 #include "store/shm/huge_pages.h"
@@ -26,14 +27,18 @@ namespace penstock {
 namespace {
 
 int TryMemoryFile() {
+  if (LargestFileBytes() < 4 * kKiB) return EFBIG;
   return MemoryFile::Create("penstock-doctor", 4 * kKiB).ok() ? 0 : (errno != 0 ? errno : EPERM);
 }
 
 // As the daemon does it: 4 KiB pages populated, then collapsed where they are mapped.
 int TryCollapse() {
   constexpr uint64_t kBytes = 2 * kHugePageBytes;
+  if (LargestFileBytes() < kBytes) return EFBIG;
+  errno = 0;
   const auto file = MemoryFile::Create("penstock-doctor", kBytes);
-  if (!file.ok() || !PopulatePages(file->fd(), 0, kHugePageBytes).ok()) return ENOMEM;
+  if (!file.ok()) return errno != 0 ? errno : ENOMEM;
+  if (!PopulatePages(file->fd(), 0, kHugePageBytes).ok()) return ENOMEM;
   // Twice as much address space, to find a place that is aligned.
   void* const space =
       mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -100,6 +105,7 @@ HostTrials TryHost() {
     trials.files_hard = limit.rlim_max;
   }
   if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0) trials.memlock = limit.rlim_cur;
+  trials.file_bytes = LargestFileBytes();
   trials.cpus = UsableCpus();
   return trials;
 }

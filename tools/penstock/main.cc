@@ -1,42 +1,17 @@
 // penstock: the operator's command line.
 #include <CLI/CLI.hpp>
-#include <penstock/client.h>
 
 #include <algorithm>
 #include <functional>
 #include <iostream>
 #include <string>
 
+#include "store/base/host_limits.h"
 #include "store/base/store_directory.h"
 #include "store/base/unique_fd.h"
 #include "tools/penstock/commands.h"
-#include "tools/penstock/doctor.h"
 
 namespace {
-
-int Doctor(const penstock::LookOptions& options) {
-  if (const absl::Status withheld = penstock::CheckWithheld(); !withheld.ok()) {
-    return penstock::Fail(withheld);
-  }
-  penstock::Host host;
-  host.trials = penstock::TryHost();
-  host.processor = penstock::ThisProcessor();
-  host.store_dir = options.dir;
-  if (const auto status = penstock::QueryStatus(options.dir); status.ok()) {
-    host.daemon_pid = static_cast<int32_t>(status->Counter("daemon_pid"));
-    host.copy_plan = static_cast<uint32_t>(status->Counter("copy_plan"));
-    host.arena_bytes = status->Counter("arena_bytes");
-    host.population_done = status->Counter("population_done") != 0;
-  } else if (absl::IsPermissionDenied(status.status())) {
-    host.why_no_daemon = "the daemon of another user runs";
-  } else if (absl::IsDeadlineExceeded(status.status())) {
-    host.why_no_daemon = "a daemon runs, and does not answer,";
-  }
-  const std::vector<penstock::Finding> findings = penstock::Examine(host);
-  std::cout << (options.json ? penstock::FormatFindingsAsJson(findings)
-                             : penstock::FormatFindings(findings));
-  return penstock::ExitStatus(findings);
-}
 
 // A command and what it runs.
 struct Command {
@@ -155,7 +130,8 @@ class CommandLine {
     AddSort(command, kClientOrders);
   }
   void AddDoctor() {
-    Add("doctor", "what this host gives Penstock, and the command that would improve it", Doctor,
+    Add("doctor", "what this host gives Penstock, and the command that would improve it",
+        penstock::Doctor,
         "Exit status 1 only where Penstock cannot run at all.\n"
         "Examples:\n"
         "  penstock doctor                  a table: what, found, good?, to improve\n"
@@ -174,6 +150,7 @@ class CommandLine {
 
 int main(int argc, char** argv) {
   penstock::FillStandardStreams();
+  penstock::FailWritesBeyondFileLimit();
   CLI::App app{"Looks at a running Penstock store, and at the host below it."};
   app.require_subcommand(1);
   app.footer(
@@ -196,6 +173,7 @@ int main(int argc, char** argv) {
   const int status = line.Run();
   std::cout.flush();
   if (std::cout) return status;
-  std::cerr << "penstock: the output could not be written: is the disk full, or the reader gone?\n";
+  std::cerr << "penstock: the output could not be written: is the disk full, the reader gone, or "
+               "the size of a file limited (ulimit -f)?\n";
   return status != 0 ? status : penstock::kExitFailed;
 }

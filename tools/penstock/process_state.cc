@@ -1,6 +1,9 @@
 // /proc/<pid>/stat in words.
 #include "tools/penstock/process_state.h"
 
+#include <signal.h>
+
+#include <cerrno>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -14,7 +17,11 @@ ProcessState StateOfProcess(int32_t pid) {
   std::getline(file, text);
   // pid (name) state ...; a name may hold anything, a parenthesis too.
   const size_t name_end = text.rfind(')');
-  if (name_end == std::string::npos || name_end + 2 >= text.size()) return ProcessState::kGone;
+  if (name_end == std::string::npos || name_end + 2 >= text.size()) {
+    // /proc may be missing, or show each user its own processes only (hidepid).
+    const bool lives = kill(pid, 0) == 0 || errno != ESRCH;
+    return lives ? ProcessState::kUnknown : ProcessState::kGone;
+  }
   switch (text[name_end + 2]) {
     case 'T': case 't': return ProcessState::kStopped;
     case 'Z': case 'X': case 'x': return ProcessState::kDead;
@@ -26,6 +33,7 @@ ProcessState StateOfProcess(int32_t pid) {
 const char* NameOf(ProcessState state) {
   switch (state) {
     case ProcessState::kGone: return "gone";
+    case ProcessState::kUnknown: return "unknown";
     case ProcessState::kDead: return "dead";
     case ProcessState::kStopped: return "stopped";
     case ProcessState::kRunning: return "running";
@@ -38,6 +46,9 @@ std::string WhyNoAnswer(const std::string& who, int32_t pid, ProcessState state)
   switch (state) {
     case ProcessState::kGone:
       return fmt::format("the {} is dead", who);
+    case ProcessState::kUnknown:
+      return fmt::format("the {}, process {}, does not answer, and /proc does not show what it "
+                         "does: is it mounted, and for this user (hidepid)?", who, pid);
     case ProcessState::kDead:
       return fmt::format("the {}, process {}, is dead", who, pid);
     case ProcessState::kStopped:
@@ -51,6 +62,11 @@ std::string WhyNoAnswer(const std::string& who, int32_t pid, ProcessState state)
                          "cat /proc/{}/wchan and gdb -p {} show for what", who, pid, pid, pid);
   }
   return "";
+}
+
+std::string WhyNoAnswerElsewhere(const std::string& who, int32_t pid) {
+  return fmt::format("the {} does not answer; it is process {} of another process namespace (a "
+                     "container), where penstock status says more", who, pid);
 }
 
 }  // namespace penstock

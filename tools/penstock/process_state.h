@@ -1,4 +1,4 @@
-// What /proc says of a process, for an operator who wonders why it does not answer.
+// What /proc says of a process, for an operator to whom it does not answer.
 #ifndef PENSTOCK_TOOLS_PENSTOCK_PROCESS_STATE_H_
 #define PENSTOCK_TOOLS_PENSTOCK_PROCESS_STATE_H_
 
@@ -9,6 +9,7 @@ namespace penstock {
 
 enum class ProcessState : uint8_t {
   kGone,
+  kUnknown,  // it lives, and /proc does not show it here
   kDead,     // ended, and not waited for yet
   kStopped,  // by a signal or a debugger
   kRunning,
@@ -25,6 +26,8 @@ inline bool Lives(ProcessState state) {
 
 // Why a daemon or keeper ("who") in this state does not answer, and what to do about it.
 std::string WhyNoAnswer(const std::string& who, int32_t pid, ProcessState state);
+// The same of one whose number is that of another process namespace.
+std::string WhyNoAnswerElsewhere(const std::string& who, int32_t pid);
 
 }  // namespace penstock
 

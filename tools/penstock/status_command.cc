@@ -65,7 +65,8 @@ void PrintStatus(const DaemonStatus& status, const std::string& dir) {
   Row("waiting", number("get_waiters"), "for a seal");
   std::cout << "\nSince the start\n";
   for (const char* name :
-       {"sealed", "deleted", "evicted", "freed", "refused_full", "broken_sessions"}) {
+       {"restarts", "sealed", "deleted", "evicted", "freed", "refused_full", "compactions",
+        "given_up", "moved_objects", "moved_bytes", "broken_sessions", "turned_away"}) {
     Row(name, number(name));
   }
   const auto ms = [&](std::string_view name) {
@@ -84,15 +85,21 @@ void PrintJson(const DaemonStatus& status) {
   std::cout << json.dump(2) << "\n";
 }
 
-std::string WhyNoStatus(const WindowAnswer& keeper) {
+}  // namespace
+
+std::string WhyNoStatus(const StoreView& view) {
+  const WindowAnswer& keeper = view.keeper();
   if (keeper.daemon_pid == 0) return "the daemon is dead, and the keeper starts it again";
-  const ProcessState state = StateOfProcess(keeper.daemon_pid);
+  const ProcessState state = view.daemon_state();
   if (keeper.is_serving == 0 && Lives(state) && state != ProcessState::kStopped) {
     return fmt::format("the daemon, process {}, has been started and does not serve yet",
                        keeper.daemon_pid);
   }
+  if (view.is_elsewhere()) return WhyNoAnswerElsewhere("daemon", keeper.daemon_pid);
   return WhyNoAnswer("daemon", keeper.daemon_pid, state);
 }
+
+namespace {
 
 void PrintView(const StoreView& view, const std::string& dir, const std::string& why) {
   const WindowAnswer& keeper = view.keeper();
@@ -113,6 +120,8 @@ void PrintView(const StoreView& view, const std::string& dir, const std::string&
   Row("pinned", FormatBytes(sums.pinned.bytes));
   Row("leased", FormatBytes(sums.leased.bytes), "being filled, or granted ahead");
   Row("free", FormatBytes(sums.free_bytes));
+  Row("on disk", FormatBytes(sums.on_disk.bytes),
+      fmt::format("{} objects, some of them in memory too", sums.on_disk.objects));
   std::cout << "\nNow\n";
   Row("objects", fmt::format("{}", sums.objects().count),
       fmt::format("of {} slots", view.slots()));
@@ -130,7 +139,7 @@ void PrintJson(const StoreView& view, const std::string& why) {
   json["answers"] = false;
   json["why"] = why;
   json["daemon_pid"] = keeper.daemon_pid;
-  json["daemon_state"] = NameOf(StateOfProcess(keeper.daemon_pid));
+  json["daemon_state"] = NameOf(view.daemon_state());
   json["serving"] = keeper.is_serving != 0;
   json["keeper_pid"] = keeper.keeper_pid;
   json["deaths"] = keeper.deaths;
@@ -142,6 +151,8 @@ void PrintJson(const StoreView& view, const std::string& why) {
   json["leased_bytes"] = sums.leased.bytes;
   json["evictable_bytes"] = sums.evictable.bytes;
   json["pinned_bytes"] = sums.pinned.bytes;
+  json["disk_objects"] = sums.on_disk.objects;
+  json["disk_bytes"] = sums.on_disk.bytes;
   json["objects"] = sums.objects().count;
   json["slots"] = view.has_store() ? view.slots() : 0;
   json["leases"] = sums.leased.count;
@@ -168,7 +179,7 @@ int Status(const LookOptions& options) {
   // It did answer, and tells another user's program nothing. Only root gets as far as this.
   const std::string why = absl::IsPermissionDenied(status.status())
                               ? std::string(status.status().message())
-                              : WhyNoStatus(view->keeper());
+                              : WhyNoStatus(*view);
   if (options.json) PrintJson(*view, why);
   else PrintView(*view, options.dir, why);
   return kExitNoAnswer;

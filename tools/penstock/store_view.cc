@@ -46,19 +46,22 @@ const char* NameOf(BlockState state) {
   return "unknown";
 }
 
-absl::StatusOr<StoreView> StoreView::Open(const std::string& dir) {
+absl::StatusOr<StoreView> StoreView::Open(const std::string& dir, int patience_ms) {
   StoreView view;
   uint64_t after = 0;
   for (bool is_first = true;; is_first = false) {
-    PENSTOCK_ASSIGN_OR_RETURN(WindowPage page, AskKeeper(dir, after));
+    PENSTOCK_ASSIGN_OR_RETURN(WindowPage page, AskKeeper(dir, after, patience_ms));
     if (is_first) {
       view.keeper_ = page.facts;
+      view.is_elsewhere_ = page.is_elsewhere;
       if (page.facts.has_store == 0) return view;
       PENSTOCK_RETURN_IF_ERROR(view.Attach(page));
     }
     for (const WindowPage::Session& session : page.sessions) {
       const auto place = static_cast<uint32_t>(view.sessions_.size());
-      view.sessions_.push_back(LookAt(session, view.slots(), place, view.pins_));
+      SessionLook& look = view.sessions_.emplace_back(
+          LookAt(session, view.slots(), place, view.pins_));
+      if (page.is_elsewhere) look.process = ProcessState::kUnknown;
       after = std::max(after, session.facts.number);
     }
     if (page.facts.has_more == 0 || page.sessions.empty()) break;

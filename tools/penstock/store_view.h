@@ -48,11 +48,16 @@ struct BlockLook {
 
 class StoreView {
  public:
-  // Asks the keeper of `dir` and reads every session. Errors as AskKeeper's, and
-  // FailedPrecondition for the layouts of another release.
-  static absl::StatusOr<StoreView> Open(const std::string& dir);
+  // Asks the keeper of `dir` and reads every session. It gets so long for each answer. Errors as
+  // AskKeeper's, and FailedPrecondition for the layouts of another release.
+  static absl::StatusOr<StoreView> Open(const std::string& dir, int patience_ms = 2000);
 
   const WindowAnswer& keeper() const { return keeper_; }
+  bool is_elsewhere() const { return is_elsewhere_; }  // as WindowPage
+  ProcessState daemon_state() const {
+    return is_elsewhere_ && keeper_.daemon_pid != 0 ? ProcessState::kUnknown
+                                                    : StateOfProcess(keeper_.daemon_pid);
+  }
   // False while the first daemon has not made it; then there is nothing below.
   bool has_store() const { return index_mapping_.valid(); }
 
@@ -84,6 +89,7 @@ class StoreView {
   bool ReadSlot(uint32_t slot, BlockLook& block, uint64_t& generation) const;
 
   WindowAnswer keeper_{};
+  bool is_elsewhere_ = false;
   Mapping index_mapping_;
   Mapping lease_mapping_;
   Mapping spill_mapping_;

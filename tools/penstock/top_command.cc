@@ -67,7 +67,7 @@ std::string DaemonOf(const StoreView& view) {
   const WindowAnswer& keeper = view.keeper();
   if (keeper.daemon_pid == 0) return "dead, about to be started again";
   return fmt::format("process {} {}{}", keeper.daemon_pid,
-                     NameOf(StateOfProcess(keeper.daemon_pid)),
+                     NameOf(view.daemon_state()),
                      keeper.is_serving != 0 ? "" : ", not serving yet");
 }
 
@@ -80,10 +80,10 @@ void PrintText(const LookOptions& options, const StoreView& view, const StoreSum
   std::cout << fmt::format("Penstock store at {}: daemon {}; {} restarts\n", options.dir,
                            DaemonOf(view), view.has_store() ? view.restarts() : 0);
   std::cout << fmt::format(
-      "objects {} ({})  leases {} ({})  pinned {} ({})  free {} of {}\n", sums.objects().count,
+      "objects {} ({})  leases {} ({})  pinned {} ({})  free {} of {}  disk {} ({})\n", sums.objects().count,
       FormatBytes(sums.objects().bytes), sums.leased.count, FormatBytes(sums.leased.bytes),
       sums.pinned.count, FormatBytes(sums.pinned.bytes), FormatBytes(sums.free_bytes),
-      FormatBytes(sums.arena_bytes));
+      FormatBytes(sums.arena_bytes), sums.on_disk.objects, FormatBytes(sums.on_disk.bytes));
   std::cout << fmt::format("blocks taken {}  freed {}  records asked {}  answered {}\n",
                            PerSecond(rates, &Rates::taken), PerSecond(rates, &Rates::freed),
                            PerSecond(rates, &Rates::asked), PerSecond(rates, &Rates::answered));
@@ -99,7 +99,7 @@ void PrintJson(const LookOptions& options, const StoreView& view, const StoreSum
   nlohmann::ordered_json json;
   json["schema"] = 1;
   json["daemon_pid"] = view.keeper().daemon_pid;
-  json["daemon_state"] = NameOf(StateOfProcess(view.keeper().daemon_pid));
+  json["daemon_state"] = NameOf(view.daemon_state());
   json["serving"] = view.keeper().is_serving != 0;
   json["arena_bytes"] = sums.arena_bytes;
   json["free_bytes"] = sums.free_bytes;
@@ -107,6 +107,8 @@ void PrintJson(const LookOptions& options, const StoreView& view, const StoreSum
   json["object_bytes"] = sums.objects().bytes;
   json["leases"] = sums.leased.count;
   json["leased_bytes"] = sums.leased.bytes;
+  json["disk_objects"] = sums.on_disk.objects;
+  json["disk_bytes"] = sums.on_disk.bytes;
   json["pinned"] = sums.pinned.count;
   json["pinned_bytes"] = sums.pinned.bytes;
   const auto add = [&](const char* name, double Rates::* which) {

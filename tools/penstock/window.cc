@@ -1,6 +1,7 @@
 // Asking the keeper, and taking its packet apart.
 #include "tools/penstock/window.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,11 +18,14 @@
 namespace penstock {
 namespace {
 
+constexpr const char* kKeeperName = "penstock-keeper";  // as penstockd's main gives it
 constexpr absl::Duration kBetweenAttempts = absl::Milliseconds(20);
 
 absl::StatusOr<Packet> AskOnce(const std::string& path, uint64_t after_session,
                                int patience_ms) {
   PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd socket, ConnectTo(path, patience_ms));
+  const int on = 1;
+  setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
   const WindowRequest request{kWindowMagic, kWindowVersion, 0, after_session};
   const absl::Status sent =
       SendPacket(socket.get(), {reinterpret_cast<const char*>(&request), sizeof(request)});
@@ -43,8 +47,14 @@ absl::Status NotYours(const std::string& path) {
 absl::Status NoAnswer(const std::string& dir) {
   int32_t keeper = 0;
   std::ifstream(LockPath(dir)) >> keeper;
-  return absl::DeadlineExceededError(
-      WhyNoAnswer("keeper", keeper, StateOfProcess(keeper)));
+  const ProcessState state = StateOfProcess(keeper);
+  // The number is that of the keeper's process namespace, where here another may have it.
+  std::string name;
+  std::getline(std::ifstream(fmt::format("/proc/{}/comm", keeper)), name);
+  if (Lives(state) && !name.empty() && name != kKeeperName) {
+    return absl::DeadlineExceededError(WhyNoAnswerElsewhere("keeper", keeper));
+  }
+  return absl::DeadlineExceededError(WhyNoAnswer("keeper", keeper, state));
 }
 
 // Moves the descriptors of `packet` to where they belong.
@@ -62,6 +72,7 @@ absl::StatusOr<WindowPage> TakeApart(Packet packet) {
         "the keeper answers in version {}, this program knows {}: use the same release of "
         "Penstock for both", page.facts.version, kWindowVersion));
   }
+  page.is_elsewhere = packet.sender_pid != page.facts.keeper_pid;
   const uint32_t entries = page.facts.session_entries;
   if (entries > kWindowSessionsPerPacket ||
       packet.bytes.size() != sizeof(page.facts) + entries * sizeof(WindowSession)) {

@@ -20,6 +20,8 @@ struct WindowPage {
     UniqueFd client_segment;
   };
   WindowAnswer facts{};
+  // Its process numbers are those of another process namespace: /proc here shows others there.
+  bool is_elsewhere = false;
   UniqueFd index;
   UniqueFd leases;
   UniqueFd spill_table;

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/shm/parking.h"
 
 #ifndef SO_PEERPIDFD
@@ -46,14 +47,13 @@ absl::StatusOr<UniqueFd> OpenDoorbell(int other_end) {
   const std::string path = fmt::format("/proc/self/fd/{}", other_end);
   UniqueFd fd(open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (fd.valid()) return fd;
-  return ErrnoStatus(errno, "opening a client's doorbell through /proc/self/fd",
-                     "Is /proc mounted? Raise the limit on open files (ulimit -n)");
+  return ProcStatus(errno, "opening a client's doorbell through /proc/self/fd");
 }
 
 absl::StatusOr<UniqueFd> MakeClientDoorbell() {
   int ends[2];
   if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) {
-    return ErrnoStatus(errno, "pipe", "Raise the limit on open files (ulimit -n)");
+    return CallStatus(errno, "pipe");
   }
   const UniqueFd read_end(ends[0]);
   const UniqueFd write_end(ends[1]);
@@ -67,12 +67,12 @@ absl::StatusOr<UniqueFd> Connection::DoorbellForClient() const {
   return OpenDoorbell(client_doorbell.get());
 }
 
-absl::StatusOr<Connection> Connection::Accept(UniqueFd socket) {
+absl::StatusOr<Connection> Connection::Accept(UniqueFd& socket) {
   Connection connection;
   ucred peer{};
   socklen_t length = sizeof(peer);
   if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
-    return ErrnoStatus(errno, "asking for the credentials of a client");
+    return CallStatus(errno, "asking for the credentials of a client (SO_PEERCRED)");
   }
   connection.pid = peer.pid;
   connection.uid = peer.uid;
@@ -82,6 +82,9 @@ absl::StatusOr<Connection> Connection::Accept(UniqueFd socket) {
   length = sizeof(pidfd);
   if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) != 0) {
     pidfd = static_cast<int>(syscall(SYS_pidfd_open, peer.pid, 0));
+  }
+  if (pidfd < 0 && errno != ESRCH && errno != EINVAL) {
+    return CallStatus(errno, fmt::format("pidfd_open of process {}", peer.pid));
   }
   if (pidfd < 0) {
     return absl::UnavailableError(

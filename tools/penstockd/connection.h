@@ -50,8 +50,9 @@ struct Connection {
   // All but the socket, of a connection that is at its end.
   std::vector<UniqueFd> TakeDescriptors();
 
-  // Takes over an accepted socket and asks the kernel who is behind it.
-  static absl::StatusOr<Connection> Accept(UniqueFd socket);
+  // Takes over an accepted socket and asks the kernel for the process behind it. On failure it
+  // leaves the socket, for the reason to be said there.
+  static absl::StatusOr<Connection> Accept(UniqueFd& socket);
 
   // What the keeper is to hold of the session.
   SessionDescriptors descriptors() const {

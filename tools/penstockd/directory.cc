@@ -7,30 +7,57 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include <fmt/format.h>
 
-#include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/store_directory.h"
 
 namespace penstock {
+namespace {
+
+std::string BelongsToAnother(const std::string& dir, uid_t owner) {
+  return fmt::format(
+      "the directory {} belongs to user {}, this daemon runs as {}: choose one of your own with "
+      "--dir", dir, owner, geteuid());
+}
+
+// What may name another directory, and what named this one.
+std::string Choice(const std::string& dir) {
+  const char* const runtime_dir = getenv("XDG_RUNTIME_DIR");
+  const bool is_named = runtime_dir != nullptr && *runtime_dir != '\0' &&
+                        dir == std::string(runtime_dir) + "/penstock";
+  return is_named ? "--dir or PENSTOCK_DIR (XDG_RUNTIME_DIR names this one)"
+                  : "--dir or PENSTOCK_DIR";
+}
+
+// Why `dir` cannot be opened. It is looked at again, for what O_NOFOLLOW and a directory that
+// is closed to this user hide behind an errno.
+absl::Status CannotOpen(int error, const std::string& dir) {
+  struct stat facts;
+  const bool is_known = lstat(dir.c_str(), &facts) == 0;
+  if (is_known && S_ISLNK(facts.st_mode)) error = ELOOP;
+  if (is_known && error == EACCES && facts.st_uid != geteuid()) {
+    return absl::PermissionDeniedError(BelongsToAnother(dir, facts.st_uid));
+  }
+  return PlaceStatus(error, fmt::format("opening the directory {}", dir), Choice(dir));
+}
+
+}  // namespace
 
 absl::StatusOr<UniqueFd> LockDirectory(const std::string& dir) {
   if (mkdir(dir.c_str(), 0711) != 0 && errno != EEXIST) {
-    return ErrnoStatus(errno, fmt::format("making the directory {}", dir),
-                       "Choose another with --dir, or make its parent first");
+    return PlaceStatus(errno, fmt::format("making the directory {}", dir), Choice(dir));
   }
   UniqueFd dir_fd(open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat facts;
   if (!dir_fd.valid() || fstat(dir_fd.get(), &facts) != 0) {
-    return ErrnoStatus(errno, fmt::format("opening {} as a directory", dir),
-                       "Choose another with --dir");
+    return CannotOpen(errno, dir);
   }
   if (facts.st_uid != geteuid()) {
-    return absl::PermissionDeniedError(fmt::format(
-        "the directory {} belongs to user {}, this daemon runs as {}: choose one of your own "
-        "with --dir", dir, facts.st_uid, geteuid()));
+    return absl::PermissionDeniedError(BelongsToAnother(dir, facts.st_uid));
   }
   if ((facts.st_mode & 0022) != 0) {
     return absl::PermissionDeniedError(fmt::format(
@@ -41,7 +68,7 @@ absl::StatusOr<UniqueFd> LockDirectory(const std::string& dir) {
 
   const std::string path = LockPath(dir);
   UniqueFd lock(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
-  if (!lock.valid()) return ErrnoStatus(errno, fmt::format("opening {}", path));
+  if (!lock.valid()) return PlaceStatus(errno, fmt::format("opening {}", path), Choice(dir));
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     char holder[32] = {};
     const ssize_t got = pread(lock.get(), holder, sizeof(holder) - 1, 0);

@@ -19,6 +19,7 @@
 
 #include "store/base/crash_point.h"
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/store_directory.h"
 #include "store/wire/packet_socket.h"
 #include "tools/penstockd/daemon.h"
@@ -64,7 +65,7 @@ absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptor
   kept.store.serving = false;
   kept.store.left = false;
   const pid_t pid = fork();
-  if (pid < 0) return ErrnoStatus(errno, "fork");
+  if (pid < 0) return StartStatus(errno, "fork of the daemon");
   if (pid == 0) {
     channel.keeper.reset();
     window.Leave();
@@ -126,7 +127,7 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
   RaiseDescriptorLimit();
   const auto signals = CatchEndSignals();
   if (!signals.ok()) {
-    spdlog::error("{}", signals.status().ToString());
+    spdlog::error("{}", std::string(signals.status().message()));
     return 1;
   }
   int quick_deaths = 0;
@@ -138,7 +139,8 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
     if (!daemon_pidfd.valid()) {
       auto forked = ForkDaemon(options, kept, window, argv);
       if (!forked.ok()) {
-        spdlog::error("the daemon cannot be started: {}", forked.status().ToString());
+        spdlog::error("the daemon cannot be started: {}",
+                      std::string(forked.status().message()));
         CleanUp(options);
         return 1;
       }
@@ -174,7 +176,9 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
     }
     const int signal = child > 0 && WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
     spdlog::warn("the daemon died{}: starting it again{}",
-                 signal != 0 ? fmt::format(" by signal {}", signal) : "",
+                 signal == SIGKILL ? " by signal 9 (a kill, or no memory was left: dmesg tells)"
+                 : signal != 0     ? fmt::format(" by signal {}", signal)
+                                   : "",
                  kept.store.has_store()
                      ? fmt::format(" with its store and {} sessions", kept.store.sessions.size())
                      : "");
@@ -194,7 +198,7 @@ absl::StatusOr<KeptDescriptors> TakeDirectory(const DaemonOptions& options) {
   PENSTOCK_ASSIGN_OR_RETURN(kept.listener, ListenAt(SocketPath(options.dir)));
   PENSTOCK_ASSIGN_OR_RETURN(kept.window, OpenWindow(options.dir));
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return ErrnoStatus(errno, "pipe");
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return CallStatus(errno, "pipe");
   kept.ended_read = UniqueFd(ends[0]);
   kept.ended_write = UniqueFd(ends[1]);
   return kept;
@@ -247,7 +251,7 @@ absl::StatusOr<UniqueFd> StartSuccessorKeeper(const KeptDescriptors& kept, int c
   environment.push_back(const_cast<char*>(variable.c_str()));
   environment.push_back(nullptr);
   const pid_t pid = fork();
-  if (pid < 0) return ErrnoStatus(errno, "fork");
+  if (pid < 0) return StartStatus(errno, "fork of a keeper");
   if (pid == 0) {
     for (const int fd : {own_pidfd.get(), kept.lock.get(), kept.listener.get(),
                          kept.window.get(), kept.ended_read.get(), kept.ended_write.get(),

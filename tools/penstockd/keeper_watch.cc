@@ -14,6 +14,7 @@
 
 #include "store/base/crash_point.h"
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/wire/control_message.h"
 #include "store/wire/packet_socket.h"
 #include "tools/penstockd/process.h"
@@ -90,7 +91,7 @@ absl::Status KeeperWatch::HandOver(UniqueFd socket, UniqueFd heir) {
 
 absl::Status KeeperWatch::Entrust(UniqueFd socket, KeeperChannel& old, bool& has_asked) {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
+  if (pipe2(ends, O_CLOEXEC) != 0) return CallStatus(errno, "pipe");
   UniqueFd yielded(ends[0]);
   UniqueFd yields(ends[1]);
   PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd own_pidfd, OpenPidfd(getpid()));

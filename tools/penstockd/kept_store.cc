@@ -14,6 +14,7 @@
 
 #include "store/base/crash_point.h"
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/wire/packet_socket.h"
 
 namespace penstock {
@@ -92,7 +93,7 @@ void TakeMessage(const Message& message, std::vector<UniqueFd>& fds, KeptStore& 
 absl::StatusOr<ChannelEnds> MakeKeeperChannel() {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
-    return ErrnoStatus(errno, "socketpair between daemon and keeper");
+    return CallStatus(errno, "socketpair between daemon and keeper");
   }
   return ChannelEnds{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }

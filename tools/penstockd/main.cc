@@ -6,21 +6,28 @@
 #include <iostream>
 #include <utility>
 
+#include "store/base/host_limits.h"
 #include "store/base/processor.h"
 #include "store/base/unique_fd.h"
 #include "tools/penstockd/keeper.h"
 #include "tools/penstockd/options.h"
+#include "tools/penstockd/process.h"
 #include "tools/penstockd/take_over.h"
 
 int main(int argc, char** argv) {
   penstock::FillStandardStreams();
-  penstock::ParsedOptions parsed = 
+  penstock::FailWritesBeyondFileLimit();
+  penstock::ParsedOptions parsed =
       penstock::ParseOptions(argc, argv, penstock::IsSuccessorKeeper());
   if (parsed.exit_code) return *parsed.exit_code;
   const penstock::DaemonOptions& options = parsed.options;
   if (const absl::Status withheld = penstock::CheckWithheld(); !withheld.ok()) {
     std::cerr << "penstockd: " << std::string(withheld.message()) << "\n";
     return 2;
+  }
+  if (const absl::Status enough = penstock::CheckDescriptorLimit(); !enough.ok()) {
+    std::cerr << "penstockd: " << std::string(enough.message()) << "\n";
+    return 1;
   }
   spdlog::set_default_logger(spdlog::stderr_color_mt("penstockd"));
   spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %n[%P] %l: %v");

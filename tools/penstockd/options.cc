@@ -6,11 +6,13 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <iostream>
 #include <map>
 
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/base/store_directory.h"
 #include "store/base/units.h"
 #include "store/shm/host_memory.h"
@@ -76,8 +78,9 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
       return absl::InvalidArgumentError("memory: " + std::string(bytes.status().message()));
     }
     if (*bytes < kLeastMemoryBytes || *bytes > kMaxArenaBytes) {
+      const uint64_t bound = *bytes < kLeastMemoryBytes ? kLeastMemoryBytes : kMaxArenaBytes;
       return absl::InvalidArgumentError(fmt::format(
-          "memory is {}, it takes {} to {}", FormatBytes(*bytes),
+          "memory is {}, it takes {} to {}", FormatBytesApart(*bytes, bound).first,
           FormatBytes(kLeastMemoryBytes), FormatBytes(kMaxArenaBytes)));
     }
     options.memory_bytes = RoundUp(*bytes, kHugePageBytes);
@@ -166,6 +169,10 @@ absl::Status ApplyFile(const std::string& path, RawOptions& raw) {
 }
 
 int Refuse(const absl::Status& why) {
+  if (absl::IsFailedPrecondition(why)) {  // the host is in the way, not a flag
+    std::cerr << "penstockd: " << std::string(why.message()) << "\n";
+    return 1;
+  }
   std::cerr << "penstockd: " << std::string(why.message())
             << "\nTry 'penstockd --help' for the flags, their units and their ranges.\n";
   return 2;
@@ -280,24 +287,27 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
 absl::Status CompleteOptions(DaemonOptions& options, bool store_exists) {
   options.dir = StoreDirectory(options.dir);
   const HostMemory host = ReadHostMemory();
+  if (host.limit_bytes == 0) {
+    return ProcStatus(ENOENT, "how much memory there is cannot be read from /proc/meminfo");
+  }
   if (options.memory_bytes == 0) {
     options.memory_bytes =
         RoundUp(std::clamp(host.limit_bytes / 4, kLeastMemoryBytes, 64 * kGiB), kHugePageBytes);
   }
   // A store that exists was once allowed its memory.
   if (options.memory_bytes > host.limit_bytes && !store_exists) {
+    const auto [asked, has] = FormatBytesApart(options.memory_bytes, host.limit_bytes);
     return absl::InvalidArgumentError(
-        fmt::format("memory is {}, but {} has {}: choose less, at most about {}",
-                    FormatBytes(options.memory_bytes), host.limited_by,
-                    FormatBytes(host.limit_bytes), FormatBytes(host.limit_bytes / 4 * 3)));
+        fmt::format("memory is {}, but {} has {}: choose less, at most about {}", asked,
+                    host.limited_by, has, FormatBytes(host.limit_bytes / 4 * 3)));
   }
   // Reserved pages of 2 MiB are in use, as the host counts.
   if (options.memory_bytes > host.available_bytes && !store_exists &&
       !FitsIntoReserve(options)) {
+    const auto [asked, is_free] = FormatBytesApart(options.memory_bytes, host.available_bytes);
     return absl::ResourceExhaustedError(
-        fmt::format("memory is {}, but only {} is free in {}: choose less, or free some",
-                    FormatBytes(options.memory_bytes), FormatBytes(host.available_bytes),
-                    host.available_in));
+        fmt::format("memory is {}, but only {} is free in {}: choose less, or free some", asked,
+                    is_free, host.available_in));
   }
   if (options.objects == 0) {
     options.objects = static_cast<uint32_t>(std::clamp<uint64_t>(

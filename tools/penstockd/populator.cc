@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "store/base/errors.h"
+#include "store/base/threads.h"
 #include "store/base/units.h"
 #include "store/shm/host_cpus.h"
 #include "store/shm/huge_pages.h"
@@ -102,8 +103,10 @@ Populator::~Populator() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Populator::Start() {
-  thread_ = std::thread([this] { Run(); });
+absl::Status Populator::Start() {
+  PENSTOCK_ASSIGN_OR_RETURN(
+      thread_, StartThread("starting the thread that populates the arena", [this] { Run(); }));
+  return absl::OkStatus();
 }
 
 Populator::Extents Populator::TakeReady() {

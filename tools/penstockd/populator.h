@@ -67,7 +67,7 @@ class Populator {
   Populator(const Populator&) = delete;
   Populator& operator=(const Populator&) = delete;
 
-  void Start();
+  absl::Status Start();  // not where the host allows no thread
 
   // Arena extents that became ready since the last call.
   Extents TakeReady();

@@ -18,11 +18,13 @@
 
 #include <fmt/format.h>
 
-#include "store/base/errors.h"
+#include "store/base/host_limits.h"
 
 namespace penstock {
 namespace {
 
+// Itself it has some 25, and each session takes seven more.
+constexpr rlim_t kLeastDescriptors = 64;
 constexpr rlim_t kDescriptorsAtOnce = 16'384;  // 1,024 sessions and some
 
 }  // namespace
@@ -34,14 +36,24 @@ absl::StatusOr<UniqueFd> CatchEndSignals() {
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
   sigprocmask(SIG_BLOCK, &set, nullptr);
   UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd.valid()) return ErrnoStatus(errno, "signalfd");
+  if (!fd.valid()) return CallStatus(errno, "signalfd");
   return fd;
 }
 
 absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid) {
   UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!fd.valid()) return ErrnoStatus(errno, "pidfd_open (Linux 5.3 and later have it)");
+  if (!fd.valid()) return CallStatus(errno, "pidfd_open");
   return fd;
+}
+
+absl::Status CheckDescriptorLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max >= kLeastDescriptors) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(
+      fmt::format("{} descriptors are the least for a daemon and a few clients. {}",
+                  kLeastDescriptors, LimitBehind(EMFILE)));
 }
 
 void RaiseDescriptorLimit() {

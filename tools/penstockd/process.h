@@ -13,6 +13,8 @@ namespace penstock {
 // arrives; ignores SIGPIPE.
 absl::StatusOr<UniqueFd> CatchEndSignals();
 absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid);
+// Refuses a limit under which no client could be served, before one is let in to find out.
+absl::Status CheckDescriptorLimit();
 // A session needs eight descriptors: takes what the host allows.
 void RaiseDescriptorLimit();
 // The process behind a pidfd; 0 when it is gone.

@@ -116,7 +116,7 @@ absl::Status Server::Init(int listen_fd, int stop_fd, KeptStore kept) {
                                  memory_.lease_table.extents().end()},
                        .goes_on = recovers,
                        .rest_waits = options_.give_back_after_s > 0});
-  populator_->Start();
+  PENSTOCK_RETURN_IF_ERROR(populator_->Start());
   if (options_.give_back_after_s > 0) {
     idle_memory_.emplace(options_.keep_free_bytes.value_or(arena_bytes() / 8),
                          options_.give_back_after_s * kSecond_ns);
@@ -297,9 +297,10 @@ void Server::SessionBroken(SessionRow row, const std::string& why) {
 
 void Server::PinQuotaExceeded(SessionRow row, uint64_t pinned_bytes) {
   const Connection& connection = *by_row_[row];
+  const auto [pinned, quota] = FormatBytesApart(pinned_bytes, options_.pin_quota_bytes);
   Warn(fmt::format("process {} (user {}) pins {} while others wait for room, its quota is {}: "
                    "its session will be ended if it goes on", connection.pid, connection.uid,
-                   FormatBytes(pinned_bytes), FormatBytes(options_.pin_quota_bytes)));
+                   pinned, quota));
 }
 
 void Server::OnPopulated() {

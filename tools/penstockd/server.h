@@ -113,6 +113,7 @@ class Server : public CoreHost, public NodeStore {
   void TakeCopyChoice();
   absl::Status CheckSessionsOf(uint32_t uid) const;
   void Refuse(Connection& connection, const absl::Status& why);
+  void TurnAway(int socket, const absl::Status& why);
   void RefusePacket(Connection& connection, const absl::Status& why);
   void Warn(const std::string& line);
   void CloseSilent(int64_t now_ns);
@@ -125,6 +126,7 @@ class Server : public CoreHost, public NodeStore {
 
   const DaemonOptions options_;
   int listen_fd_ = -1;
+  UniqueFd spare_;  // let go of to accept, and to refuse, when no descriptor is left
   StoreMemory memory_;
   MemoryFile slot_infos_file_;
   Mapping slot_infos_;

@@ -1,4 +1,5 @@
 // Server: who comes, what they say on the socket, and how they go.
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 
 #include "store/base/crash_point.h"
 #include "store/base/errors.h"
+#include "store/base/host_limits.h"
 #include "store/wire/packet_socket.h"
 #include "tools/penstockd/coarse_clock.h"
 #include "tools/penstockd/server.h"
@@ -26,6 +28,8 @@ constexpr uint32_t kMostRefusedPackets = 16;
 // Of all sessions, what a user other than the store's gets unless the operator says more.
 constexpr uint32_t kPartOfAGuest = 4;
 
+UniqueFd OpenSpare() { return UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
 bool HasHungUp(int socket_fd) {
   pollfd item{socket_fd, 0, 0};
   return poll(&item, 1, 0) == 1 && (item.revents & POLLHUP) != 0;
@@ -34,15 +38,24 @@ bool HasHungUp(int socket_fd) {
 }  // namespace
 
 void Server::OnConnect() {
+  if (!spare_.valid()) spare_ = OpenSpare();
   for (int i = 0; i < kMostAccepts; ++i) {
     UniqueFd socket(accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket.valid()) {
-      if (errno != EAGAIN) Warn(fmt::format("accept failed: errno {}", errno));
+      if (errno == EAGAIN || errno == ECONNABORTED) return;
+      const absl::Status why = CallStatus(errno, "accepting a client");
+      if (errno != EMFILE && errno != ENFILE) return Warn(std::string(why.message()));
+      // Left in the queue it would wait for an answer, and have the daemon look again and again.
+      spare_.reset();
+      socket = UniqueFd(accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (socket.valid()) TurnAway(socket.get(), why);
+      socket.reset();
+      spare_ = OpenSpare();
       return;
     }
-    auto accepted = Connection::Accept(std::move(socket));
+    auto accepted = Connection::Accept(socket);
     if (!accepted.ok()) {
-      Warn(fmt::format("a client was turned away: {}", accepted.status().ToString()));
+      TurnAway(socket.get(), accepted.status());
       continue;
     }
     auto connection = std::make_unique<Connection>(*std::move(accepted));
@@ -70,6 +83,13 @@ void Server::OnConnect() {
                "again", kMostWithoutSession)));
     Close(oldest);
   }
+}
+
+// Of a process that is not even known by its number.
+void Server::TurnAway(int socket, const absl::Status& why) {
+  ++turned_away_;
+  Warn(fmt::format("a client was turned away: {}", std::string(why.message())));
+  [[maybe_unused]] const absl::Status ignored = SendPacket(socket, RefusedMessage(why));
 }
 
 // A connection is no place to rest: it becomes a session, asks for something, or ends.
@@ -106,7 +126,7 @@ absl::StatusOr<SessionRole> Server::RoleOf(const Connection& connection) const {
 void Server::Refuse(Connection& connection, const absl::Status& why) {
   ++turned_away_;
   Warn(fmt::format("process {} (user {}) was turned away: {}", connection.pid, connection.uid,
-                   why.ToString()));
+                   std::string(why.message())));
   [[maybe_unused]] const absl::Status ignored =
       SendPacket(connection.socket.get(), RefusedMessage(why));
 }

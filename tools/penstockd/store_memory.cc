@@ -20,10 +20,11 @@ absl::StatusOr<StoreMemory> StoreMemory::Make(const DaemonOptions& options,
   StoreMemory memory;
   memory.arena_is_hugetlb = FitsIntoReserve(options);
   if (options.huge_pages == HugePages::kHugetlb && !memory.arena_is_hugetlb) {
+    const auto [needed, has] = FormatBytesApart(options.memory_bytes, FreeHugetlbBytes());
     return absl::ResourceExhaustedError(fmt::format(
         "--huge-pages hugetlb needs {} of reserved pages, {} are free: sysctl "
-        "vm.nr_hugepages={}, or use --huge-pages auto", FormatBytes(options.memory_bytes),
-        FormatBytes(FreeHugetlbBytes()), options.memory_bytes / kHugePageBytes));
+        "vm.nr_hugepages={}, or use --huge-pages auto", needed, has,
+        options.memory_bytes / kHugePageBytes));
   }
   PENSTOCK_ASSIGN_OR_RETURN(
       memory.arena_file,

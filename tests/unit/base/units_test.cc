@@ -50,6 +50,8 @@ TEST(Units, OfWhatWouldLookTheSameEveryByteIsPrinted) {
   EXPECT_EQ(FormatBytesApart(kMiB + 1, kMiB),
             std::pair(std::string("1.00 MiB (1048577 B)"), std::string("1.00 MiB (1048576 B)")));
   EXPECT_EQ(FormatBytesApart(kMiB, kMiB).first, "1.00 MiB");
+  // Not 1024.00 MiB.
+  EXPECT_EQ(FormatBytesApart(kGiB - 64, kGiB).first, "1.00 GiB (1073741760 B)");
 }
 
 TEST(Units, RoundUpGivesTheNextMultiple) {

@@ -73,6 +73,15 @@ TEST(Refusals, FullStoreNamesAllThatHoldsIt) {
   }
 }
 
+TEST(Refusals, AQuotaThatIsJustExceededIsNotSaidToBeWhatIsHeld) {
+  Completion answer = AnswerOf(AnswerCode::kOverQuota);
+  answer.detail[0] = uint64_t{1} << 30;         // the quota
+  answer.detail[1] = (uint64_t{1} << 30) - 64;  // held
+  const std::string text = StatusOfAnswer(answer, ObjectId{}, 128).ToString();
+  EXPECT_NE(text.find("holds 1.00 GiB (1073741760 B)"), std::string::npos) << text;
+  EXPECT_NE(text.find("quota of 1.00 GiB (1073741824 B)"), std::string::npos) << text;
+}
+
 TEST(Refusals, StoreFullOfLeasesNamesNoMaker) {
   Completion answer = AnswerOf(AnswerCode::kFull);
   answer.detail[4] = 0;

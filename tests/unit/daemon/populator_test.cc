@@ -47,7 +47,7 @@ struct World {
     for (const ExtentEntry& entry : past.ready) {
       EXPECT_TRUE(PopulatePages(arena_file.fd(), entry.offset, entry.bytes).ok());
     }
-    populator.Start();
+    EXPECT_TRUE(populator.Start().ok());
     WaitFor([this] { return populator.Progress().done; });
   }
   absl::Status Allocate(int fd, uint64_t offset, uint64_t bytes) {
@@ -243,7 +243,7 @@ TEST(Populator, TheNextDaemonGivesBackWhatTheLastOneDiedOver) {
   Populator populator({&file, &arena}, {&index_file, &index}, doorbell.get(),
                       {.collapse = false, .ready = {{0, 4 * kMiB}}, .goes_on = true,
                        .rest_waits = true});
-  populator.Start();
+  ASSERT_TRUE(populator.Start().ok());
   const absl::Time end = absl::Now() + absl::Seconds(30);
   while (!populator.Progress().done && absl::Now() < end) absl::SleepFor(absl::Milliseconds(1));
   struct stat facts;

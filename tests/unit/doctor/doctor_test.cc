@@ -99,6 +99,66 @@ TEST_F(MadeUpHost, WithoutProcMemfdOrPidfdPenstockCannotRun) {
   EXPECT_EQ(ExitStatus(Examine(host)), 1);
 }
 
+TEST_F(MadeUpHost, WhatCouldNotBeTriedForWantOfDescriptorsIsNotSaidToBeMissing) {
+  host.trials.memfd_errno = host.trials.collapse_errno = host.trials.pidfd_errno =
+      host.trials.peer_pidfd_errno = host.trials.io_uring_errno = EMFILE;
+  for (const auto probe : {ProbeMemoryFile, ProbePidfd, ProbePeerPidfd, ProbeCollapse,
+                           ProbeIoUring}) {
+    EXPECT_EQ(probe(host).improve, "prlimit --pid $$ --nofile=1024") << probe(host).what;
+  }
+}
+
+TEST_F(MadeUpHost, WithoutProcAndSysWhatTheyTellIsUnknownAndNotBad) {
+  std::filesystem::remove_all(host.root + "/proc");
+  std::filesystem::remove_all(host.root + "/sys");
+  EXPECT_EQ(ProbeMemory(host).found, "unknown: /proc/meminfo cannot be read");
+  EXPECT_EQ(ProbeMemory(host).improve, "mount -t proc proc /proc");
+  EXPECT_EQ(ProbeSeccomp(host).found, "unknown");
+  ExpectImprovable(ProbeTransparentPages(host), "mount -t sysfs sysfs /sys");
+}
+
+TEST_F(MadeUpHost, ALimitOnTheSizeOfFilesIsComparedWithTheArena) {
+  host.trials.file_bytes = 64 << 20;
+  ExpectImprovable(ProbeFileSize(host), "prlimit --pid $$ --fsize=unlimited");
+  host.trials.file_bytes = uint64_t{4} << 30;
+  EXPECT_EQ(ProbeFileSize(host).verdict, Verdict::kGood);
+  host.trials.file_bytes -= 1;  // of which both would be said to be 4.00 GiB
+  EXPECT_EQ(ProbeFileSize(host).found,
+            "4.00 GiB (4294967295 B) at most, memory files too; the default arena takes 4.00 GiB "
+            "(4294967296 B)");
+}
+
+TEST_F(MadeUpHost, ADaemonThatIsSilentIsSomethingToImprove) {
+  EXPECT_EQ(ProbeDaemon(host).found, "no daemon runs at /run/penstock");
+  host.daemon_pid = 4711;
+  EXPECT_EQ(ProbeDaemon(host).found, "process 4711 answers at /run/penstock");
+  host.daemon_pid.reset();
+  host.daemon_is_silent = true;
+  host.why_no_daemon = "the daemon, process 4711, is stopped";
+  host.wake = "kill -CONT 4711";
+  ExpectImprovable(ProbeDaemon(host), "kill -CONT 4711");
+  EXPECT_EQ(ProbeOomScore(host).found, "unknown: the daemon does not answer");
+}
+
+TEST_F(MadeUpHost, TheDiskOfTheStoreIsShownWithWhatKeepsItFromTakingMore) {
+  host.daemon_pid = 4711;
+  EXPECT_EQ(ProbeDisk(host).found, "none: the daemon has no --spill-dir");
+  host.disk = StoreDisk{3, 10 << 20, ""};
+  EXPECT_EQ(ProbeDisk(host).found, "3 objects, 10.00 MiB on disk");
+  EXPECT_EQ(ProbeDisk(host).verdict, Verdict::kGood);
+  host.disk->trouble = "nothing can be spilled to /disk just now: the disk is full";
+  ExpectImprovable(ProbeDisk(host), "df -h");
+  EXPECT_NE(ProbeDisk(host).found.find("the disk is full"), std::string::npos);
+}
+
+TEST_F(MadeUpHost, ADaemonElsewhereIsNotLookedUpByItsNumber) {
+  host.daemon_pid = 2;
+  host.daemon_is_elsewhere = true;
+  Write("/proc/2/oom_score_adj", "0");
+  EXPECT_EQ(ProbeOomScore(host).verdict, Verdict::kGood);
+  EXPECT_NE(ProbeOomScore(host).found.find("another process namespace"), std::string::npos);
+}
+
 TEST_F(MadeUpHost, PagesThatDoNotCollapseAreToBeReservedOrAllowed) {
   host.trials.collapse_errno = EINVAL;
   // A quarter of 16 GiB.
@@ -238,7 +298,7 @@ TEST_F(MadeUpHost, FilesOfNonsenseAreNoReasonToStop) {
         "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"}) {
     for (const char* text : {"", "]::[", ":::", "-1", "99999999999999999999999", "0::"}) {
       Write(path, text);
-      EXPECT_EQ(Examine(host).size(), 21u);
+      EXPECT_EQ(Examine(host).size(), 24u);
     }
   }
 }

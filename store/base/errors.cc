@@ -11,10 +11,10 @@ namespace {
 
 absl::StatusCode CodeOf(int error) {
   switch (error) {
-    case ENOENT: case ENXIO: return absl::StatusCode::kNotFound;
+    case ENOENT: case ENXIO: case ENOTDIR: return absl::StatusCode::kNotFound;
     case EACCES: case EPERM: return absl::StatusCode::kPermissionDenied;
     case EEXIST: return absl::StatusCode::kAlreadyExists;
-    case EINVAL: return absl::StatusCode::kInvalidArgument;
+    case EINVAL: case ENAMETOOLONG: case ELOOP: return absl::StatusCode::kInvalidArgument;
     case ENOMEM: case ENOSPC: case EMFILE: case ENFILE:
       return absl::StatusCode::kResourceExhausted;
     case ECONNREFUSED: case ECONNRESET: case EPIPE: case ENOTCONN: case EAGAIN:

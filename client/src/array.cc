@@ -4,7 +4,9 @@
 // each dimension its extent (i64), then for each its stride in bytes (i64).
 #include <penstock/array.h>
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -58,6 +60,10 @@ absl::StatusOr<ArrayShape> ArrayShape::Contiguous(DType dtype, std::vector<int64
     return absl::InvalidArgumentError(fmt::format(
         "an array of {} dimensions, at most {} are supported", shape.size(), kMostDimensions));
   }
+  if (BytesOf(dtype) == 0) {
+    return absl::InvalidArgumentError(fmt::format(
+        "dtype {} of the array is none of penstock::DType", static_cast<unsigned>(dtype)));
+  }
   described.strides.resize(shape.size());
   int64_t stride = static_cast<int64_t>(BytesOf(dtype));
   for (size_t i = shape.size(); i-- > 0;) {
@@ -77,20 +83,26 @@ absl::StatusOr<ArrayShape> ArrayShape::Contiguous(DType dtype, std::vector<int64
 
 int64_t ArrayShape::count() const {
   int64_t elements = 1;
-  for (const int64_t extent : shape) elements *= extent;
-  return elements;
+  bool is_countable = true;
+  for (const int64_t extent : shape) {
+    if (extent <= 0) return 0;
+    is_countable &= !__builtin_mul_overflow(elements, extent, &elements);
+  }
+  return is_countable ? elements : std::numeric_limits<int64_t>::max();
 }
 
 bool ArrayShape::contiguous() const {
+  if (strides.size() != shape.size()) return false;
   int64_t stride = static_cast<int64_t>(BytesOf(dtype));
   for (size_t i = shape.size(); i-- > 0;) {
     if (shape[i] != 1 && strides[i] != stride) return false;
-    stride *= std::max<int64_t>(shape[i], 1);
+    if (__builtin_mul_overflow(stride, std::max<int64_t>(shape[i], 1), &stride)) return false;
   }
   return true;
 }
 
 std::vector<std::byte> ArrayShape::Encode() const {
+  if (shape.size() > kMostDimensions || strides.size() != shape.size()) return {};
   std::vector<std::byte> bytes(kHeaderBytes + 16 * shape.size());
   std::memcpy(bytes.data(), &kMagic, sizeof(kMagic));
   bytes[4] = std::byte{kVersion};

@@ -15,8 +15,14 @@ absl::StatusOr<Client> Client::Connect(const ClientOptions& options) {
   return Client(std::make_shared<internal::ClientState>(options, std::move(session)));
 }
 
+absl::StatusOr<Session*> Client::InUse() const {
+  if (state_ != nullptr) return state_->Current();
+  return absl::FailedPreconditionError(
+      "this client was moved from: use the one that it was moved to, or connect another");
+}
+
 absl::StatusOr<Builder> Client::Create(uint64_t size, const CreateOptions& options) {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
   return session->Create(size, options);
 }
 
@@ -26,7 +32,7 @@ absl::StatusOr<std::vector<Builder>> Client::CreateMany(std::span<const uint64_t
     return absl::InvalidArgumentError(
         "CreateMany makes several objects, which cannot share options.id: leave it empty");
   }
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
   return session->CreateMany(sizes, options);
 }
 
@@ -57,7 +63,7 @@ absl::StatusOr<ObjectId> Client::Put(std::span<const std::byte> bytes,
 
 std::vector<absl::StatusOr<ObjectView>> Client::GetMany(std::span<const ObjectId> ids,
                                                         absl::Duration deadline) {
-  const absl::StatusOr<Session*> session = state_->Current();
+  const absl::StatusOr<Session*> session = InUse();
   if (session.ok()) return (*session)->GetMany(ids, deadline);
   std::vector<absl::StatusOr<ObjectView>> outcomes;
   for (size_t i = 0; i < ids.size(); ++i) outcomes.emplace_back(session.status());
@@ -65,22 +71,22 @@ std::vector<absl::StatusOr<ObjectView>> Client::GetMany(std::span<const ObjectId
 }
 
 absl::StatusOr<bool> Client::Contains(const ObjectId& id) {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
   return session->Contains(id);
 }
 
 absl::Status Client::Delete(const ObjectId& id) {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
   return session->Delete(id);
 }
 
 absl::StatusOr<std::vector<ObjectInfo>> Client::List() {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
   return session->List();
 }
 
 absl::Status Client::Sync() {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
   if (state_->lost_work.exchange(false, std::memory_order_relaxed)) {
     return absl::UnavailableError(
         "the daemon died after the last Sync: what was sealed or deleted since then is gone "
@@ -90,12 +96,16 @@ absl::Status Client::Sync() {
 }
 
 absl::StatusOr<ObjectId> Client::NextIds(uint32_t count) {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  if (count == 0) {
+    return absl::InvalidArgumentError(
+        "there is no first of 0 ids, and the one that came would be another caller's: ask for 1");
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
   return session->NextIds(count);
 }
 
 absl::StatusOr<Subscription> Client::Subscribe(const SubscribeOptions& options) {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, state_->Current());
+  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
   if (!options.seals && !options.deletions) {
     return absl::InvalidArgumentError("a subscription to nothing: ask for seals or deletions");
   }

@@ -118,7 +118,7 @@ inline void Session::ReleaseView(const Slot* object) {
 
 absl::StatusOr<ObjectView> Client::GetAtLength(const ObjectId& id,
                                                absl::Duration deadline) {
-  internal::Session* const session = state_->CurrentIfUsable();
+  internal::Session* const session = state_ == nullptr ? nullptr : state_->CurrentIfUsable();
   ObjectView view;
   if (session != nullptr && session->GetLocal(id, view)) return view;
   return std::move(GetMany({&id, 1}, deadline).front());

@@ -100,6 +100,11 @@ uint64_t LeaseCache::NextSequences(uint32_t count) {
   return std::exchange(next_sequence_, next_sequence_ + count);
 }
 
+bool LeaseCache::HasGiven(uint64_t sequence) const {
+  const std::lock_guard lock(lock_);
+  return sequence > 0 && sequence < next_sequence_;
+}
+
 uint64_t LeaseCache::taken() const {
   const std::lock_guard lock(lock_);
   return taken_;

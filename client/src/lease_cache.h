@@ -41,6 +41,8 @@ class LeaseCache {
   void Granted(uint64_t block_bytes);
   // The first of `count` numbers in a row.
   uint64_t NextSequences(uint32_t count);
+  // Whether this number was given to anybody yet.
+  bool HasGiven(uint64_t sequence) const;
   // The daemon that was asked for refills is gone: they may be asked for again.
   void ForgetRefills();
   // Everything at hand, to give back to the daemon.

@@ -127,6 +127,12 @@ absl::Status NilIdStatus() {
   return absl::InvalidArgumentError("the nil id names no object: use NextId or FromName");
 }
 
+absl::Status NotGivenStatus(const ObjectId& id) {
+  return absl::InvalidArgumentError(fmt::format(
+      "object {} would be one of this session's ids, which NextId and NextIds have not given yet: "
+      "take one of theirs, or a name's", id.ToHex()));
+}
+
 absl::Status ReadOnlyStatus(bool asked) {
   if (asked) {
     return absl::PermissionDeniedError(

@@ -16,6 +16,7 @@ absl::Status AlreadyExistsStatus(const ObjectId& id);
 // `count` seals were not published, that of `first` and others later.
 absl::Status RefusedSealsStatus(uint64_t count, const ObjectId& first);
 absl::Status NilIdStatus();
+absl::Status NotGivenStatus(const ObjectId& id);
 // A write in a session that may only read; `asked`: by its client's own wish.
 absl::Status ReadOnlyStatus(bool asked);
 absl::Status DeadlineStatus(const ObjectId& id);

@@ -28,13 +28,23 @@ constexpr int64_t kMostHeld_ns = 5'000'000;
 constexpr int64_t kFirstPause_ns = 1'000'000;
 constexpr int64_t kMostPause_ns = 100'000'000;
 
-absl::Status CheckSize(uint64_t size, uint64_t metadata, uint64_t arena_bytes) {
+absl::Status CheckOptions(const CreateOptions& options) {
+  const uint64_t metadata = options.metadata.size();
   if (metadata > kMostMetadataBytes) {
     const auto [given, most] = FormatBytesApart(metadata, kMostMetadataBytes);
     return absl::InvalidArgumentError(
         fmt::format("{} of metadata, at most {} fit beside an object: put the rest into the "
                     "payload", given, most));
   }
+  if (options.priority > Priority::kHigh) {
+    return absl::InvalidArgumentError(
+        fmt::format("options.priority is {}, which is none: take kLow, kNormal or kHigh",
+                    static_cast<unsigned>(options.priority)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSize(uint64_t size, uint64_t arena_bytes) {
   if (size > arena_bytes) {
     const auto [asked, most] = FormatBytesApart(size, arena_bytes);
     return absl::InvalidArgumentError(
@@ -66,7 +76,8 @@ uint32_t FlagsOf(Priority priority) {
 absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& options,
                                         AnswerCode* why) {
   if (read_only_) [[unlikely]] return ReadOnlyStatus(asked_for_read_only_);
-  PENSTOCK_RETURN_IF_ERROR(CheckSize(size, options.metadata.size(), arena_bytes_));
+  PENSTOCK_RETURN_IF_ERROR(CheckOptions(options));
+  PENSTOCK_RETURN_IF_ERROR(CheckSize(size, arena_bytes_));
   const uint64_t block_bytes = BlockBytes(MetadataOffset(size) + options.metadata.size());
   if (size >= kLeastStreamingBytes) [[unlikely]] TakeCopyPlan(index_.header());
   const bool own_id = !options.id || (options.id->session == number_ &&
@@ -75,6 +86,10 @@ absl::StatusOr<Builder> Session::Create(uint64_t size, const CreateOptions& opti
   ObjectId id;
   if (own_id) {
     if (options.id) {
+      // A later object of this session would be given the same, and be dropped.
+      if (!leases_->HasGiven(options.id->sequence)) [[unlikely]] {
+        return NotGivenStatus(*options.id);
+      }
       // Reserved by nobody, so this is the only look before the daemon drops the second.
       ObjectView first;
       if (GetLocal(*options.id, first) || GetUnpublished(*options.id, first)) {
@@ -132,7 +147,7 @@ absl::Status Session::CheckTogether(std::span<const uint64_t> sizes, uint64_t me
   }
   uint64_t block_bytes = 0;
   for (const uint64_t size : sizes) {
-    PENSTOCK_RETURN_IF_ERROR(CheckSize(size, metadata, arena_bytes_));
+    PENSTOCK_RETURN_IF_ERROR(CheckSize(size, arena_bytes_));
     block_bytes += BlockBytes(MetadataOffset(size) + metadata);
     if (block_bytes <= arena_bytes_) continue;
     return absl::InvalidArgumentError(fmt::format(
@@ -160,6 +175,8 @@ absl::Status Session::CreateSome(std::span<const uint64_t> sizes, const CreateOp
 
 absl::StatusOr<std::vector<Builder>> Session::CreateMany(std::span<const uint64_t> sizes,
                                                          const CreateOptions& options) {
+  if (read_only_) return ReadOnlyStatus(asked_for_read_only_);
+  PENSTOCK_RETURN_IF_ERROR(CheckOptions(options));
   PENSTOCK_RETURN_IF_ERROR(CheckTogether(sizes, options.metadata.size()));
   const int64_t until_ns = DeadlineNs(options.deadline);
   std::vector<Builder> builders;

@@ -1,7 +1,9 @@
 // QueryStatus: asking the daemon how it is, over a connection of its own.
 #include <penstock/client.h>
 
+#include <algorithm>
 #include <array>
+#include <limits>
 
 #include "store/base/errors.h"
 #include "store/base/store_directory.h"
@@ -23,9 +25,12 @@ absl::StatusOr<DaemonStatus> QueryStatus(const std::string& dir, absl::Duration 
   const std::array<std::string, 2> packets = {
       HelloMessage(wire::Role_Observer, kIndexLayoutVersion, kSessionLayoutVersion),
       StatusRequestMessage()};
-  PENSTOCK_ASSIGN_OR_RETURN(const Conversation begun,
-                            ConnectAndAsk(SocketPath(StoreDirectory(dir)), packets,
-                                          static_cast<int>(absl::ToInt64Milliseconds(patience))));
+  // Negative ones count as 0: to poll they are for ever.
+  const int patience_ms = static_cast<int>(std::clamp<int64_t>(
+      absl::ToInt64Milliseconds(patience), 0, std::numeric_limits<int>::max()));
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const Conversation begun,
+      ConnectAndAsk(SocketPath(StoreDirectory(dir)), packets, patience_ms));
   const Packet& packet = begun.answer;
   PENSTOCK_ASSIGN_OR_RETURN(const wire::Message* message, ParseMessage(packet.bytes));
   if (const auto* refused = message->body_as_Refused()) return StatusOf(*refused);

@@ -14,10 +14,10 @@ namespace {
 
 absl::StatusCode CodeOf(int error) {
   switch (error) {
-    case ENOENT: case ENXIO: return absl::StatusCode::kNotFound;
+    case ENOENT: case ENXIO: case ENOTDIR: return absl::StatusCode::kNotFound;
     case EACCES: case EPERM: return absl::StatusCode::kPermissionDenied;
     case EEXIST: return absl::StatusCode::kAlreadyExists;
-    case EINVAL: return absl::StatusCode::kInvalidArgument;
+    case EINVAL: case ENAMETOOLONG: case ELOOP: return absl::StatusCode::kInvalidArgument;
     case EROFS: return absl::StatusCode::kFailedPrecondition;
     case ENOSYS: return absl::StatusCode::kUnimplemented;
     case ENOMEM: case ENOSPC: case EMFILE: case ENFILE: case EFBIG: case E2BIG: case EDQUOT:

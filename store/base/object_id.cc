@@ -22,6 +22,12 @@ int HexValue(char digit) {
   return -1;
 }
 
+std::string Shown(char character) {
+  const bool is_readable = character >= ' ' && character <= '~';
+  return is_readable ? fmt::format("'{}'", character)
+                     : fmt::format("byte {:#04x}", static_cast<unsigned char>(character));
+}
+
 }  // namespace
 
 ObjectId ObjectId::FromName(std::string_view name) {
@@ -55,8 +61,8 @@ absl::StatusOr<ObjectId> ObjectId::FromHex(std::string_view hex) {
     const int value = HexValue(hex[i]);
     if (value < 0) {
       return absl::InvalidArgumentError(
-          fmt::format("an object id has only the digits 0-9 and a-f; character {} is '{}'",
-                      i + 1, hex.substr(i, 1)));
+          fmt::format("an object id has only the digits 0-9 and a-f; character {} is {}", i + 1,
+                      Shown(hex[i])));
     }
     words[i / 16] = (words[i / 16] << 4) | static_cast<uint64_t>(value);
   }

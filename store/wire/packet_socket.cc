@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -24,6 +25,7 @@ namespace penstock {
 namespace {
 
 constexpr int kMostAttempts = 20;
+constexpr size_t kShownOfPath = 300;
 
 absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address{};
@@ -31,7 +33,14 @@ absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   if (path.size() >= sizeof(address.sun_path)) {
     return absl::InvalidArgumentError(
         fmt::format("the socket's path has {} characters, a UNIX socket takes {}: choose a "
-                    "shorter directory ({})", path.size(), sizeof(address.sun_path) - 1, path));
+                    "shorter directory ({}{})", path.size(), sizeof(address.sun_path) - 1,
+                    path.substr(0, kShownOfPath), path.size() > kShownOfPath ? "..." : ""));
+  }
+  // The kernel would take what stands before it for the whole, which is another directory.
+  if (const size_t nul = path.find('\0'); nul != std::string::npos) {
+    return absl::InvalidArgumentError(fmt::format(
+        "the socket's path has a NUL after {} characters ({}): name a directory without one", nul,
+        path.substr(0, nul)));
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return address;
@@ -98,7 +107,9 @@ absl::StatusOr<UniqueFd> ConnectTo(const std::string& path, int patience_ms) {
   UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return CallStatus(errno, "socket");
   if (patience_ms >= 0) {
-    const timeval patience{patience_ms / 1000, patience_ms % 1000 * 1000};
+    // To the kernel 0 is for ever.
+    const int some_ms = std::max(patience_ms, 1);
+    const timeval patience{some_ms / 1000, some_ms % 1000 * 1000};
     setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
   }
   int result;

@@ -138,6 +138,91 @@ TEST(BadCall, TheNilIdNamesNothing) {
   EXPECT_TRUE(absl::IsNotFound(client.Delete(ObjectId{})));
 }
 
+// A later object would be given the same id, and be dropped for what another call did.
+TEST(BadCall, AnIdThatThisSessionHasNotGivenIsRefused) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  ObjectId id = Must(client.NextIds(3));
+  id.sequence += 2;
+  EXPECT_TRUE(client.Put("the last of three", {.id = id}).ok());
+  for (const uint64_t distance : {uint64_t{100}, uint64_t{1000}, uint64_t{1} << 62}) {
+    const ObjectId forged{id.home, id.session, id.sequence + distance};
+    EXPECT_TRUE(Says(client.Put("forged", {.id = forged}), StatusCode::kInvalidArgument,
+                     "NextId"));
+  }
+  EXPECT_TRUE(Says(client.Put("", {.id = ObjectId{id.home, id.session, 0}}),
+                   StatusCode::kInvalidArgument, "NextId"));
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(Must(client.Get(Must(client.Put("own")))).text(), "own");
+  }
+  Must(client.Sync());
+  EXPECT_TRUE(Says(client.NextIds(0), StatusCode::kInvalidArgument, "ask for 1"));
+}
+
+TEST(BadCall, APriorityThatIsNoneIsRefusedByName) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  const CreateOptions options = {.priority = static_cast<Priority>(3)};
+  EXPECT_TRUE(Says(client.Create(1, options), StatusCode::kInvalidArgument, "priority is 3"));
+  EXPECT_TRUE(Says(client.Put("", options), StatusCode::kInvalidArgument, "priority is 3"));
+  EXPECT_TRUE(Says(client.CreateMany(std::vector<uint64_t>{}, options),
+                   StatusCode::kInvalidArgument, "priority is 3"));
+}
+
+TEST(BadCall, AClientThatWasMovedFromSaysSoAndAReaderAlwaysToo) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  const ObjectId id = PutPattern(client, 1, 10);
+  Client moved = std::move(client);
+  constexpr auto kMoved = StatusCode::kFailedPrecondition;
+  EXPECT_TRUE(Says(client.Create(1), kMoved, "moved from"));
+  EXPECT_TRUE(Says(client.CreateMany(std::vector<uint64_t>{1}), kMoved, "moved from"));
+  EXPECT_TRUE(Says(client.Put(""), kMoved, "moved from"));
+  EXPECT_TRUE(Says(client.Get(id), kMoved, "moved from"));
+  EXPECT_TRUE(Says(client.GetMany({&id, 1}).front(), kMoved, "moved from"));
+  EXPECT_TRUE(Says(client.Contains(id), kMoved, "moved from"));
+  EXPECT_TRUE(Says(client.Delete(id), kMoved, "moved from"));
+  EXPECT_TRUE(Says(client.List(), kMoved, "moved from"));
+  EXPECT_TRUE(Says(client.Sync(), kMoved, "moved from"));
+  EXPECT_TRUE(Says(client.NextId(), kMoved, "moved from"));
+  EXPECT_TRUE(Says(client.Subscribe().status(), kMoved, "moved from"));
+  EXPECT_TRUE(HasPattern(Must(moved.Get(id)).data(), 1));
+  Client reader = Must(Client::Connect({.dir = daemon.dir(), .read_only = true}));
+  EXPECT_TRUE(Says(reader.CreateMany(std::vector<uint64_t>{}), StatusCode::kPermissionDenied,
+                   "read_only"));
+}
+
+TEST(BadCall, ADirectoryThatCannotBeIsRefusedInFewWords) {
+  const TestDaemon daemon;
+  const std::string file = daemon.dir() + "/file";
+  fclose(fopen(file.c_str(), "w"));
+  EXPECT_TRUE(Says(Client::Connect({.dir = file}), StatusCode::kNotFound, "Start one"));
+  // It would be the daemon's own directory, and another one was named.
+  const std::string with_nul = daemon.dir() + std::string("\0/other", 7);
+  EXPECT_TRUE(Says(Client::Connect({.dir = with_nul}), StatusCode::kInvalidArgument, "a NUL"));
+  EXPECT_TRUE(Says(QueryStatus(with_nul), StatusCode::kInvalidArgument, "a NUL"));
+  const absl::Status of_long = QueryStatus(std::string(kMiB, 'd')).status();
+  EXPECT_TRUE(Says(of_long, StatusCode::kInvalidArgument, "shorter directory"));
+  EXPECT_LT(of_long.message().size(), 600u);
+}
+
+// A negative number of milliseconds and none are for ever, to one system call and another.
+TEST(BadCall, AStatusQuestionToAStoppedDaemonEndsWhateverItsPatience) {
+  const TestDaemon daemon;
+  const pid_t pid = daemon.daemon_pid();
+  kill(pid, SIGSTOP);
+  std::vector<absl::Status> outcomes;
+  for (const absl::Duration patience :
+       {kNow, absl::Nanoseconds(1), -absl::Milliseconds(1), -absl::Seconds(3),
+        -absl::InfiniteDuration(), absl::Milliseconds(10)}) {
+    outcomes.push_back(QueryStatus(daemon.dir(), patience).status());
+  }
+  kill(pid, SIGCONT);
+  for (const absl::Status& outcome : outcomes) {
+    EXPECT_TRUE(Says(outcome, StatusCode::kDeadlineExceeded, "is it stopped"));
+  }
+}
+
 TEST(BadCall, AnotherUserIsRefused) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
   const TestDaemon daemon;

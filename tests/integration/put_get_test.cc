@@ -263,6 +263,19 @@ TEST(PutGet, ArraysKeepTheirShapeAndElementType) {
                    "array"));
 }
 
+// The metadata is the maker's, and so is the size of the payload beside it.
+TEST(PutGet, AnArrayHasNoMoreValuesThanItsShape) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  for (const auto& [shape, count] :
+       {std::pair<std::vector<int64_t>, size_t>{{2, 3}, 6}, {{2, 0}, 0}, {{}, 1}}) {
+    const auto metadata = Must(ArrayShape::Contiguous(DType::kFloat64, shape)).Encode();
+    const ObjectId id = PutPattern(client, 1, 100 * sizeof(double),
+                                   {.metadata = metadata, .type_tag = kArrayTypeTag});
+    EXPECT_EQ(Must(ArrayView<double>::Get(client, id)).values().size(), count);
+  }
+}
+
 TEST(PutGet, ViewsAndBuildersOutliveTheirClient) {
   const TestDaemon daemon;
   ObjectView view;

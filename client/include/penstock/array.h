@@ -67,11 +67,15 @@ struct ArrayShape {
   std::vector<int64_t> shape;    // elements along each dimension; empty: one element
   std::vector<int64_t> strides;  // bytes from one element to the next along each
 
-  // Row by row without gaps.
+  // Row by row without gaps. Errors: InvalidArgument for an unknown dtype, a negative extent,
+  // more than 8 dimensions or too many bytes.
   static absl::StatusOr<ArrayShape> Contiguous(DType dtype, std::vector<int64_t> shape);
-  int64_t count() const;         // elements
-  bool contiguous() const;       // row by row without gaps
+  // The fields may be set to anything. What is no array's shape: more than 8 dimensions, or not a
+  // stride for each.
+  int64_t count() const;         // elements; the largest number for more than can be counted
+  bool contiguous() const;       // row by row without gaps; false for what is no array's shape
 
+  // Empty, which Decode refuses, for what is no array's shape.
   std::vector<std::byte> Encode() const;
   // Refuses what is no array's metadata, or reaches outside `payload_bytes`.
   static absl::StatusOr<ArrayShape> Decode(std::span<const std::byte> metadata,
@@ -140,8 +144,9 @@ class ArrayView {
   // All elements, row by row; empty for an array with gaps (use at()).
   std::span<const T> values() const {
     const auto bytes = object_.data();
-    if (!shape_.contiguous()) return {};
-    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+    if (!shape_.contiguous() || bytes.empty()) return {};
+    // The payload may be larger than its elements.
+    return {reinterpret_cast<const T*>(bytes.data()), static_cast<size_t>(shape_.count())};
   }
   // The element at these indices, which must be inside the shape.
   const T& at(std::initializer_list<int64_t> indices) const {

@@ -10,7 +10,8 @@
 //
 // Thread safety: every call may come from any thread. Fork: the child's first call opens
 // a session of its own; views and builders made before stay the parent's and say so.
-// Lifetime: views and builders may outlive the Client they came from.
+// Lifetime: views and builders may outlive the Client they came from. Every call of a client
+// that was moved from says FailedPrecondition.
 #ifndef PENSTOCK_CLIENT_H_
 #define PENSTOCK_CLIENT_H_
 
@@ -59,7 +60,8 @@ class Client {
 
   // A fresh object of `size` bytes (0 is a size) to fill in place and seal.
   // Errors: ResourceExhausted (no room within the deadline; says who holds the memory),
-  // InvalidArgument (larger than the arena), AlreadyExists (a chosen id), Unavailable.
+  // InvalidArgument (larger than the arena, or options that cannot be), AlreadyExists (a chosen
+  // id), Unavailable.
   // Cost: tens of ns from leases at hand, else a round trip to the daemon.
   [[nodiscard]] absl::StatusOr<Builder> Create(uint64_t size,
                                                const CreateOptions& options = {});
@@ -107,6 +109,7 @@ class Client {
   // sealed: pass it in CreateOptions::id, once.
   [[nodiscard]] absl::StatusOr<ObjectId> NextId() { return NextIds(1); }
   // The first of `count` such ids; the others have the sequence numbers that follow.
+  // InvalidArgument for a `count` of 0.
   [[nodiscard]] absl::StatusOr<ObjectId> NextIds(uint32_t count);
 
   // FailedPrecondition when this client has a subscription.
@@ -114,6 +117,7 @@ class Client {
 
  private:
   explicit Client(std::shared_ptr<internal::ClientState> state) : state_(std::move(state)) {}
+  absl::StatusOr<internal::Session*> InUse() const;
   // When one look did not find it.
   absl::StatusOr<ObjectView> GetAtLength(const ObjectId& id, absl::Duration deadline);
 
@@ -121,6 +125,7 @@ class Client {
 };
 
 inline absl::StatusOr<ObjectView> Client::Get(const ObjectId& id, absl::Duration deadline) {
+  if (state_ == nullptr) [[unlikely]] return GetAtLength(id, deadline);
   const internal::Pinned pinned = internal::PinLocal(*state_, id);
   if (pinned.session == nullptr) [[unlikely]] return GetAtLength(id, deadline);
   // Made where the caller wants it: nothing is stored twice.
@@ -134,7 +139,7 @@ struct DaemonStatus {
   uint64_t Counter(std::string_view name) const;  // 0 for an unknown name
 };
 // Asks over a connection of its own. `dir` as in ClientOptions. DeadlineExceeded when the
-// daemon does not answer within `patience`.
+// daemon does not answer within `patience`; less than 1 ms is no time at all.
 [[nodiscard]] absl::StatusOr<DaemonStatus> QueryStatus(
     const std::string& dir = "", absl::Duration patience = absl::Seconds(10));
 

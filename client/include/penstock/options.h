@@ -32,7 +32,7 @@ enum class Priority : uint8_t { kLow, kNormal, kHigh };
 struct CreateOptions {
   // Empty: the library makes a fresh id, without a round trip. An id of Client::NextId()
   // costs none either; any other is reserved by one, and of two who create it the second
-  // is told AlreadyExists.
+  // is told AlreadyExists. InvalidArgument for one of this session that it has not given.
   std::optional<ObjectId> id = std::nullopt;
   // Bytes kept beside the payload; copied by Create and Put. At most 1 MiB.
   std::span<const std::byte> metadata = {};

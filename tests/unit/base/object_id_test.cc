@@ -43,6 +43,8 @@ TEST(ObjectId, BadHexadecimalIsRefusedWithItsPlace) {
       EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
       EXPECT_NE(status.message().find("character " + std::to_string(place + 1) + " "),
                 absl::string_view::npos);
+      EXPECT_EQ(status.message().find_first_of(std::string("\0\xff", 2)),
+                absl::string_view::npos) << "what a terminal cannot show";
     }
   }
 }

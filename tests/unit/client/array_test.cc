@@ -13,13 +13,17 @@ namespace {
 constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
 constexpr uint64_t kAnyPayload = std::numeric_limits<uint64_t>::max() / 2;
 
-std::vector<std::byte> Encoded(DType dtype, std::vector<int64_t> shape,
-                               std::vector<int64_t> strides) {
-  ArrayShape described;
-  described.dtype = dtype;
-  described.shape = std::move(shape);
-  described.strides = std::move(strides);
-  return described.Encode();
+// By hand: Encode writes only what is an array's shape.
+std::vector<std::byte> Encoded(DType dtype, const std::vector<int64_t>& shape,
+                               const std::vector<int64_t>& strides) {
+  std::vector<std::byte> bytes(8 + 16 * shape.size());
+  std::memcpy(bytes.data(), "PARR\1", 5);
+  bytes[5] = static_cast<std::byte>(dtype);
+  bytes[6] = static_cast<std::byte>(shape.size());
+  if (shape.empty()) return bytes;
+  std::memcpy(bytes.data() + 8, shape.data(), 8 * shape.size());
+  std::memcpy(bytes.data() + 8 + 8 * shape.size(), strides.data(), 8 * strides.size());
+  return bytes;
 }
 
 // What an accepted shape promises: nothing it can address lies outside the payload, and
@@ -197,6 +201,35 @@ TEST(ArrayShape, ContiguousMeansRowByRowWithoutGaps) {
   shape.shape = {1, 4};
   shape.strides = {999, 4};  // one row: its stride says nothing
   EXPECT_TRUE(shape.contiguous());
+}
+
+// Its fields are anybody's to set.
+TEST(ArrayShape, ThatIsNoneIsNeitherContiguousNorEncoded) {
+  const std::vector<int64_t> none;
+  for (const ArrayShape& shape : {
+           ArrayShape{.dtype = DType::kInt8, .shape = {2, 3}, .strides = none},
+           ArrayShape{.dtype = DType::kInt8, .shape = {2, 3}, .strides = {3}},
+           ArrayShape{.dtype = DType::kInt8, .shape = {2}, .strides = {3, 1}},
+           ArrayShape{.dtype = DType::kInt8, .shape = none,
+                      .strides = std::vector<int64_t>(300)},
+           ArrayShape{.dtype = DType::kInt8, .shape = std::vector<int64_t>(300),
+                      .strides = std::vector<int64_t>(300)}}) {
+    if (shape.shape.size() != shape.strides.size()) {
+      EXPECT_FALSE(shape.contiguous());
+    }
+    EXPECT_TRUE(shape.Encode().empty());
+    EXPECT_FALSE(ArrayShape::Decode(shape.Encode(), kAnyPayload).ok());
+  }
+  ArrayShape huge{.dtype = DType::kInt64, .shape = {kMost, kMost}, .strides = {8, 8}};
+  EXPECT_EQ(huge.count(), kMost);
+  EXPECT_FALSE(huge.contiguous());
+  huge.shape = {kMost, kMost, 0};
+  EXPECT_EQ(huge.count(), 0);
+  huge.shape = {-5};
+  EXPECT_EQ(huge.count(), 0);
+  const absl::Status unknown = ArrayShape::Contiguous(static_cast<DType>(99), {2}).status();
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(unknown.message().find("99"), absl::string_view::npos) << unknown;
 }
 
 TEST(ArrayShape, DtypesHaveTheirNumpyNamesAndSizes) {

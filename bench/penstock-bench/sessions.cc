@@ -25,11 +25,13 @@ namespace penstock::bench {
 namespace {
 
 constexpr int kIdleMember = 1;
-constexpr uint64_t kMemoryBytes = 16 * kMiB;
+constexpr uint64_t kMemoryBytes = 64 * kMiB;
 constexpr uint64_t kBlock = 64;
-constexpr uint32_t kSlots = 300'000;  // more than fit: bytes are what is short
+constexpr uint32_t kSlots = 1'200'000;  // more than fit: bytes are what is short
 constexpr size_t kBatch = 500;
-constexpr uint32_t kEvictBatch = 128;
+constexpr uint32_t kInFlight = 128;
+constexpr uint64_t kBytes = 40;
+constexpr double kPatienceSeconds = 30;
 constexpr uint32_t kSomeSessions = 1000;
 constexpr double kSampleSeconds = 0.1;
 constexpr int64_t kIdle_ns = 6'000'000'000;
@@ -94,11 +96,27 @@ class CrowdedStore {
 
   absl::Status BeginSealing() {
     PENSTOCK_ASSIGN_OR_RETURN(client_, daemon_->Connect());
+    PENSTOCK_ASSIGN_OR_RETURN(worker_, RingSession::Open(daemon_->dir()));
     return absl::OkStatus();
   }
-  // Small objects made, sealed and deleted, until the daemon has deleted the last.
+  // Small objects sealed and deleted, until the daemon has deleted the last: its own rate, for no
+  // round trip is in it.
   absl::Status SealAndDelete(Sample& sample) {
-    const std::vector<uint64_t> sizes(kBatch, 40);
+    const int64_t start_ns = NowNs();
+    uint64_t made = 0;
+    while (SecondsSince(start_ns) < kSampleSeconds) {
+      PENSTOCK_RETURN_IF_ERROR(Work(/*evictable=*/false));
+      made += kInFlight;
+    }
+    Submission sync{};
+    sync.op = SubmissionOp::kSync;
+    PENSTOCK_RETURN_IF_ERROR(worker_->Ask(sync).status());
+    sample.Add(static_cast<double>(made) / SecondsSince(start_ns), made);
+    return absl::OkStatus();
+  }
+  // The same by the library, which is granted fewer blocks ahead the more sessions there are.
+  absl::Status SealAndDeleteByLibrary(Sample& sample) {
+    const std::vector<uint64_t> sizes(kBatch, kBytes);
     const int64_t start_ns = NowNs();
     uint64_t made = 0;
     while (SecondsSince(start_ns) < kSampleSeconds) {
@@ -115,10 +133,10 @@ class CrowdedStore {
   // Fills the store with what may be dropped.
   absl::Status BeginEvicting() {
     client_ = absl::UnknownError("closed");
-    PENSTOCK_ASSIGN_OR_RETURN(evictor_, RingSession::Open(daemon_->dir()));
-    Sample ignored;
     for (uint64_t evicted = 0; evicted == 0;) {
-      PENSTOCK_RETURN_IF_ERROR(PutEvictable(kMemoryBytes / kBlock / 8));
+      for (uint64_t i = 0; i < kMemoryBytes / kBlock / kInFlight / 8; ++i) {
+        PENSTOCK_RETURN_IF_ERROR(Work(/*evictable=*/true));
+      }
       PENSTOCK_ASSIGN_OR_RETURN(const DaemonStatus status, daemon_->Status());
       evicted = status.Counter("evicted");
     }
@@ -129,7 +147,7 @@ class CrowdedStore {
     PENSTOCK_ASSIGN_OR_RETURN(const DaemonStatus before, daemon_->Status());
     const int64_t start_ns = NowNs();
     while (SecondsSince(start_ns) < kSampleSeconds) {
-      PENSTOCK_RETURN_IF_ERROR(PutEvictable(kEvictBatch));
+      PENSTOCK_RETURN_IF_ERROR(Work(/*evictable=*/true));
     }
     const double took_us = SecondsSince(start_ns) * 1e6;
     PENSTOCK_ASSIGN_OR_RETURN(const DaemonStatus after, daemon_->Status());
@@ -143,44 +161,56 @@ class CrowdedStore {
   CrowdedStore(uint32_t idle, std::unique_ptr<PrivateDaemon> daemon)
       : idle_(idle), daemon_(std::move(daemon)) {}
 
-  // Many questions for one block each are under way together: no round trip is in the figure.
-  absl::Status PutEvictable(uint64_t count) {
-    for (uint64_t done = 0; done < count;) {
-      uint32_t asked = 0;
-      for (; asked < kEvictBatch; ++asked) {
-        Submission lease{};
-        lease.op = SubmissionOp::kLease;
-        lease.request = asked + 1;
-        lease.size = kBlock;
-        lease.flags_or_count = 1;
-        if (!evictor_->TryWrite(lease)) break;
+  // Objects of a block each, sealed, and deleted again where they are not evictable. Many
+  // questions for one block each are under way together: no round trip is in the figure.
+  absl::Status Work(bool evictable) {
+    for (uint32_t i = 0; i < kInFlight; ++i) {
+      Submission lease{};
+      lease.op = SubmissionOp::kLease;
+      lease.request = i + 1;
+      lease.size = kBlock;
+      lease.flags_or_count = 1;
+      PENSTOCK_RETURN_IF_ERROR(Write(lease));
+    }
+    worker_->Publish();
+    const int64_t start_ns = NowNs();
+    leases_.clear();
+    for (uint32_t answered = 0; answered < kInFlight;) {
+      worker_->Take([&](const Completion& completion) {
+        answered += completion.request != 0;
+        if (completion.op != CompletionOp::kGrant) return;
+        leases_.insert(leases_.end(), completion.grant.leases,
+                       completion.grant.leases + completion.count);
+      });
+      if (worker_->IsRevoked() || SecondsSince(start_ns) > kPatienceSeconds) {
+        return absl::AbortedError("the daemon grants no leases");
       }
-      evictor_->Publish();
-      const int64_t start_ns = NowNs();
-      std::vector<GrantedLease> leases;
-      for (uint32_t answered = 0; answered < asked;) {
-        evictor_->Take([&](const Completion& completion) {
-          answered += completion.request != 0;
-          if (completion.op != CompletionOp::kGrant) return;
-          leases.insert(leases.end(), completion.grant.leases,
-                        completion.grant.leases + completion.count);
-        });
-        if (evictor_->IsRevoked() || SecondsSince(start_ns) > 30) {
-          return absl::AbortedError("the daemon grants no leases in a store of evictables");
-        }
+    }
+    if (leases_.size() != kInFlight) return absl::DataLossError("a lease was refused");
+    for (const GrantedLease& lease : leases_) {
+      Submission record{};
+      record.op = SubmissionOp::kSeal;
+      record.slot = lease.slot();
+      record.generation = lease.generation;
+      record.id = worker_->NextId();
+      record.size = kBytes;
+      record.flags_or_count = evictable ? kSealEvictable : 0u;
+      PENSTOCK_RETURN_IF_ERROR(Write(record));
+      if (evictable) continue;
+      record.op = SubmissionOp::kDelete;
+      PENSTOCK_RETURN_IF_ERROR(Write(record));
+    }
+    worker_->Publish();
+    return absl::OkStatus();
+  }
+
+  absl::Status Write(const Submission& record) {
+    const int64_t start_ns = NowNs();
+    while (!worker_->TryWrite(record)) {
+      worker_->Publish();
+      if (worker_->IsRevoked() || SecondsSince(start_ns) > kPatienceSeconds) {
+        return absl::AbortedError("the daemon takes no more records");
       }
-      for (const GrantedLease& lease : leases) {
-        Submission seal{};
-        seal.op = SubmissionOp::kSeal;
-        seal.slot = lease.slot();
-        seal.generation = lease.generation;
-        seal.id = evictor_->NextId();
-        seal.size = 40;
-        seal.flags_or_count = kSealEvictable;
-        while (!evictor_->TryWrite(seal)) evictor_->Publish();
-      }
-      evictor_->Publish();
-      done += leases.size();
     }
     return absl::OkStatus();
   }
@@ -188,12 +218,13 @@ class CrowdedStore {
   const uint32_t idle_;
   const std::unique_ptr<PrivateDaemon> daemon_;
   absl::StatusOr<Client> client_ = absl::UnknownError("not connected");
-  std::unique_ptr<RingSession> evictor_;
+  std::unique_ptr<RingSession> worker_;
+  std::vector<GrantedLease> leases_;
 };
 
 using Stores = std::vector<std::unique_ptr<CrowdedStore>>;
 
-// The first is the floor of the others.
+// A row for each store: the first is the floor of the others.
 Group GroupOf(const Stores& stores, const char* name, const char* unit, Kind kind,
               absl::Status (CrowdedStore::*take)(Sample&)) {
   Group group;
@@ -325,6 +356,9 @@ absl::Status RunSessions(Crew& crew, const RunOptions& options, Report& report) 
                                             &CrowdedStore::SealAndDelete),
                                     options, report));
   bounds.ExpectRatios(stores, "seal_delete_per_s", kLeastSealDelete, /*at_least=*/true);
+  PENSTOCK_RETURN_IF_ERROR(RunGroup(GroupOf(stores, "library_seal_delete_per_s", "1/s",
+                                            Kind::kRate, &CrowdedStore::SealAndDeleteByLibrary),
+                                    options, report));
   std::fprintf(stderr, "sessions: evictions\n");
   for (const auto& store : stores) PENSTOCK_RETURN_IF_ERROR(store->BeginEvicting());
   PENSTOCK_RETURN_IF_ERROR(RunGroup(

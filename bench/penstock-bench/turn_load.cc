@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kBatch = 500;
 constexpr int64_t kSleep_ns = 1'000'000;
 constexpr double kMostLate_ms = 50;
+constexpr int64_t kBetweenWords_ns = 2'000'000'000;
 
 }  // namespace
 
@@ -78,11 +79,13 @@ absl::StatusOr<std::vector<ObjectId>> MakeStock(Client& client, uint64_t objects
   return ids;
 }
 
+Progress::Progress(const char* name) : name_(name), told_ns_(NowNs()) {}
+
 void Progress::Tell(std::string_view what, uint64_t done, uint64_t of) {
-  if (NowNs() - told_ns_ < 2'000'000'000) return;
+  if (NowNs() - told_ns_ < kBetweenWords_ns) return;
   told_ns_ = NowNs();
-  std::fprintf(stderr, "turns: %s: %llu of %llu %.*s\n", name_,
-               static_cast<unsigned long long>(done), static_cast<unsigned long long>(of),
+  std::fprintf(stderr, "turns: %s: %llu%s %.*s\n", name_, static_cast<unsigned long long>(done),
+               of == 0 ? "" : (" of " + std::to_string(of)).c_str(),
                static_cast<int>(what.size()), what.data());
 }
 

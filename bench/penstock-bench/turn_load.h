@@ -112,12 +112,12 @@ PrivateDaemonOptions WaiterDaemon(bool quick, uint32_t sessions, const std::stri
 // Says on standard error how far a load is, at most every two seconds.
 class Progress {
  public:
-  explicit Progress(const char* name) : name_(name) {}
+  explicit Progress(const char* name);
   void Tell(std::string_view what, uint64_t done, uint64_t of);
 
  private:
   const char* name_;
-  int64_t told_ns_ = 0;
+  int64_t told_ns_;
 };
 
 template <typename Condition>

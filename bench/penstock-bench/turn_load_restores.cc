@@ -174,7 +174,7 @@ std::unique_ptr<TurnLoad> MakeRestoreLoad(LoadOptions options) {
 
 PrivateDaemonOptions RestoreDaemon(bool quick, uint32_t, const std::string& spill_dir) {
   PrivateDaemonOptions options;
-  options.memory_bytes = RoundUp(2 * AtOnce(quick) * kBlock, 2 * kMiB);
+  options.memory_bytes = RoundUp(AtOnce(quick) * kBlock / 2 * 3, 2 * kMiB);
   options.objects = static_cast<uint32_t>(2 * kSets * AtOnce(quick));
   options.spill_dir = spill_dir;
   return options;

@@ -122,7 +122,6 @@ class WaiterLoad : public TurnLoad {
   // Record i of every session, in parts, and answers in between.
   template <typename RecordOf>
   absl::Status PushToAll(RecordOf record_of) {
-    Progress progress("waiters");
     std::vector<uint32_t> pushed(kSessions, 0);
     const int64_t start_ns = NowNs();
     for (uint64_t done = 0; done < all();) {
@@ -139,7 +138,7 @@ class WaiterLoad : public TurnLoad {
       }
       TakeAnswers();
       if (done == before) SleepNs(50'000);
-      progress.Tell("records", done, all());
+      progress_.Tell("records", done, all());
       if (SecondsSince(start_ns) > kPatienceSeconds) {
         return absl::DeadlineExceededError("the daemon takes no more records");
       }
@@ -180,6 +179,7 @@ class WaiterLoad : public TurnLoad {
 
   absl::StatusOr<Client> client_ = absl::UnknownError("not connected");
   std::vector<std::unique_ptr<RingSession>> sessions_;
+  Progress progress_{"waiters"};
   LateCalls late_;
   uint64_t answers_ = 0;
   uint64_t cancelled_ = 0;

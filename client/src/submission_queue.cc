@@ -61,7 +61,11 @@ bool SubmissionQueue::PushMany(std::span<const Submission> records,
     producer_.Publish();
     PENSTOCK_CRASH_POINT(kClientRecordPublished);
   }
-  if (bell == Bell::kRing) RingIfParked();
+  if (bell == Bell::kRing) {
+    RingIfParked();
+  } else {
+    RingIfUnwatched();
+  }
   return true;
 }
 

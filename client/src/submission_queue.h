@@ -35,9 +35,11 @@ class SubmissionQueue {
                   int daemon_doorbell, int socket, const std::atomic<bool>* dead)
       : producer_(segments.MakeSubmissionProducer()), index_(index),
         daemon_doorbell_(daemon_doorbell), socket_(socket),
-        revoked_(&segments.daemon->revoked), dead_(dead) {}
+        revoked_(&segments.daemon->revoked), unwatched_(&segments.daemon->unwatched),
+        dead_(dead) {}
 
-  // Publishes the record and wakes a sleeping daemon (kQuiet: leaves it asleep). Waits
+  // Publishes the record and wakes a sleeping daemon (kQuiet: only if it does not look at this
+  // ring any more, so that others' business does not wait for ours). Waits
   // while the ring is full. False when the session is dead, also before anybody else knows:
   // the thread that is to notice may be the one that waits.
   bool Push(const Submission& record, Bell bell = Bell::kRing) {
@@ -57,9 +59,10 @@ class SubmissionQueue {
   enum class OwnDelete { kPushed, kNotFound, kDead };
   OwnDelete PushDeleteOfNewest(const ObjectId& id);
 
-  // Wakes the daemon if it sleeps.
+  // Wakes the daemon if it sleeps, and has it look at this ring if it does not.
   void RingIfParked() {
     // SYNC S1 parking, producer's half: our publication was a full fence.
+    if (RingIfUnwatched()) return;
     rings_.RingOnce(index_->parked, [this] { Ring(); });
   }
   void Ring() { RingDoorbell(daemon_doorbell_); }
@@ -79,6 +82,10 @@ class SubmissionQueue {
   }
 
  private:
+  // True: there is no more to do, this bell wakes the daemon too.
+  bool RingIfUnwatched() {
+    return unwatched_rings_.RingOnce(*unwatched_, [this] { Ring(); });
+  }
   bool WaitForRoom();
   bool IsTakenNoMore() const;
   // With the lock held.
@@ -90,11 +97,13 @@ class SubmissionQueue {
   uint64_t ended_leases_ = 0;
   uint64_t changes_ = 0;
 
-  RingMemory rings_;
+  RingMemory rings_;            // by index_->parked
+  RingMemory unwatched_rings_;  // by *unwatched_
   const IndexHeader* const index_;
   const int daemon_doorbell_;
   const int socket_;
   const std::atomic<uint32_t>* const revoked_;
+  const ParkedFlag* const unwatched_;
   const std::atomic<bool>* const dead_;
 };
 

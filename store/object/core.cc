@@ -82,6 +82,7 @@ SessionRow Core::NewRow(const SessionSegments& segments, uint64_t number, int32_
   columns_.Open(row, session->pins);
   sessions_[row] = std::move(session);
   open_rows_.push_back(row);
+  Hear(row);
   rows_by_number_[number] = row;
   return row;
 }
@@ -99,6 +100,7 @@ void Core::CloseSession(SessionRow row) {
   for (const uint32_t request : unanswered) ForgetRequest(row, request);
 
   std::erase(open_rows_, row);
+  StopWatching(row);
   columns_.Close(row);
   std::erase(unpublished_rows_, row);
   if (session.subscriptions != 0) --subscribers_;

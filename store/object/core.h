@@ -38,6 +38,7 @@
 #include "store/base/units.h"
 #include "store/object/allocator.h"
 #include "store/object/compaction.h"
+#include "store/object/core_books.h"
 #include "store/object/core_host.h"
 #include "store/object/core_stats.h"
 #include "store/object/copy_records.h"
@@ -167,11 +168,15 @@ class Core {
   // that left something.
   void DropObjectsOf(std::span<const uint64_t> numbers);
 
-  // Takes what waits in every ring, in parts where it is much, and answers. True if anything was
-  // done: there may be more.
+  // Takes what waits in every ring in sight, in parts where it is much, and answers. True if
+  // anything was done: there may be more.
   bool Turn();
+  // The session's doorbell rang: its ring is in sight from now on.
+  void Hear(SessionRow row);
+  // Whether any ring is out of sight, so that doorbells tell more than that somebody is awake.
+  bool depends_on_bells() const { return watched_rows_.size() < open_rows_.size(); }
 
-  // SYNC S1 parking, consumer's half: sets the parked flag and looks at every ring again.
+  // SYNC S1 parking, consumer's half: sets the parked flag and looks at every ring in sight again.
   // True: the caller may sleep. False: there is work, the flag is down again.
   bool PreparePark();
   void Unpark() { Parker::Unpark(index_.header().parked); }
@@ -184,40 +189,6 @@ class Core {
   void CheckInvariants() const;
 
  private:
-  struct Maker {
-    uint64_t session = 0;
-    int32_t pid = 0;
-    bool live = false;
-    uint64_t objects = 0;
-    uint64_t bytes = 0;
-  };
-  struct Waiter {
-    SessionRow row;
-    uint32_t request;
-  };
-  struct RoomWaiter {
-    SessionRow row;
-    uint64_t session;
-    uint32_t request;
-    uint64_t block_bytes;
-    bool reserve;
-    ObjectId id;
-    uint64_t ticket;
-  };
-  struct Deferred {
-    SessionRow row;
-    uint64_t session;
-    Submission record;
-    uint64_t turn;  // that took it
-  };
-
-  // Who pins most, as of some turns ago.
-  struct TopPinner {
-    bool is_known = false;
-    int32_t pid = 0;
-    uint64_t bytes = 0;
-    uint64_t turn = 0;
-  };
   // Who waits for room on the store's own behalf.
   static constexpr SessionRow kStoreRow = ~SessionRow{0};
 
@@ -225,12 +196,21 @@ class Core {
   void DropAllHolds(CoreSession& session);
   void Break(SessionRow row, std::string why);
 
+  // core_watch.cc
+  bool MayBeLetGo(size_t place) const;
+  void LetGo(size_t place);
+  void StopWatching(SessionRow row);
+  bool HasWork(CoreSession& session) const;
+  uint64_t LapFromHere();
+  size_t LapRows() const;
+  void LookOutOfSight();
+
   // core_turn.cc
   bool Drain(SessionRow row, uint32_t most = ~uint32_t{0});
   uint64_t CountWaiting() const;
   uint32_t CountWaiting(SessionRow row) const;
   absl::InlinedVector<SessionRow, 2> SealersOf(const ObjectId& id) const;
-  bool ASealMayWait(const ObjectId& id) const;
+  bool ASealMayWait(const ObjectId& id);
   absl::flat_hash_set<ObjectId> SealsWaitingOf(const std::vector<Deferred>& deferred) const;
   bool HasPassed(uint64_t turn) const;
   void AnswerDeferred();
@@ -443,6 +423,9 @@ class Core {
 
   std::vector<std::unique_ptr<CoreSession>> sessions_;
   std::vector<SessionRow> open_rows_;
+  std::vector<SessionRow> watched_rows_;  // of these, those whose rings are in sight
+  uint64_t looked_out_of_sight_ = 0;      // places of sessions_, lap by lap
+  uint64_t lap_ends_ = 0;                 // how far that is to go
   PinColumns columns_;  // of the open rows
   std::vector<SessionRow> free_rows_;
   absl::flat_hash_map<uint64_t, SessionRow> rows_by_number_;
@@ -456,18 +439,12 @@ class Core {
   std::deque<RoomWaiter> room_waiters_;
   uint64_t next_room_ticket_ = 1;
   uint32_t forgotten_room_waiters_ = 0;  // in the deque, of requests that are gone
-  // Cancelled before all was looked at that may make room for them.
-  struct LateCancel {
-    SessionRow row;
-    uint64_t session;
-    uint32_t request;
-    uint64_t until_turn;
-  };
   std::vector<LateCancel> late_cancels_;
   std::vector<Deferred> deferred_;
   bool are_all_taken_ = true;    // in this turn: what the rings held
   uint64_t refusing_since_ = 0;  // turns, from the first to the last in a row, in which
   uint64_t refusing_at_ = 0;     // somebody was about to be refused
+  uint64_t refusing_lap_ends_ = 0;
   std::vector<SessionRow> unpublished_rows_;
 
   SpillHost* spill_ = nullptr;                           // null: nothing goes to disk

@@ -34,6 +34,10 @@ struct CoreLimits {
   uint32_t max_leases_per_request = 2048;
   // Of one ring in a turn: some 20 us.
   uint32_t most_records_at_once = 128;
+  // Rings that stay in sight though nothing comes (core_watch.cc): some 3 us of an empty turn.
+  uint32_t most_idle_watched = 64;
+  // At an empty ring, by all watched ones together, before it is let out of sight.
+  uint64_t most_empty_looks = 65536;
   // Threads of one client that wait for room: each asks for one block at a time.
   uint32_t max_room_waits_per_session = 4096;
   uint64_t max_event_backlog = 65536;

@@ -51,7 +51,7 @@ bool Core::Handle(SessionRow row, const Submission& record) {
     case SubmissionOp::kRelease: HandleRelease(record); return true;
     case SubmissionOp::kCancel: HandleCancel(row, record.request); return true;
     case SubmissionOp::kSync:
-      deferred_.push_back({row, sessions_[row]->number, record, stats_.turns});
+      deferred_.push_back({row, sessions_[row]->number, record, stats_.turns, LapFromHere()});
       return true;
     case SubmissionOp::kSubscribe: {
       CoreSession& session = *sessions_[row];
@@ -212,7 +212,8 @@ bool Core::HandleGet(SessionRow row, const Submission& record) {
     Resolve(row, record);
   } else {
     session.requests[record.request] = {PendingRequest::Kind::kDeferred, record.id};
-    deferred_.push_back({row, session.number, record, stats_.turns});
+    // Whose seals matter was heard: no lap.
+    deferred_.push_back({row, session.number, record, stats_.turns, 0});
   }
   return true;
 }
@@ -280,13 +281,15 @@ void Core::HandleCancel(SessionRow row, uint32_t request) {
   const auto found = sessions_[row]->requests.find(request);
   if (found == sessions_[row]->requests.end()) return;  // answered meanwhile
   const PendingRequest::Kind kind = found->second.kind;
-  if (kind == PendingRequest::Kind::kRoom && evictable_.empty()) return CancelRoom(row, request);
+  if (kind == PendingRequest::Kind::kRoom && evictable_.empty() && !depends_on_bells()) {
+    return CancelRoom(row, request);
+  }
   if (kind == PendingRequest::Kind::kRoom) {
     // At the end of the turn, when this has been tried once more.
     if (found->second.is_cancelled) return;
     found->second.is_cancelled = true;
     late_cancels_.push_back({row, sessions_[row]->number, request,
-                             stats_.turns + kMostTurnsBeforeCancel});
+                             stats_.turns + kMostTurnsBeforeCancel, LapFromHere()});
     return;
   }
   ForgetRequest(row, request);
@@ -308,6 +311,7 @@ void Core::CancelRoom(SessionRow row, uint32_t request) {
 void Core::HandleLateCancels() {
   const bool has_more = HasMoreToEvict();
   std::erase_if(late_cancels_, [&](const LateCancel& late) {
+    if (looked_out_of_sight_ < late.lap_ends) return false;
     if (has_more && stats_.turns < late.until_turn) return false;
     const CoreSession* const session = sessions_[late.row].get();
     if (session != nullptr && session->number == late.session) {

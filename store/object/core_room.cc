@@ -282,9 +282,14 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
       if (MayCompact(waiter.block_bytes) || IsCompacting() || HasMoreToEvict()) return false;
       if (WaitsForHost()) return false;
       // Nor before all has been taken that waits in the rings by now: room may be among it.
-      if (stats_.turns > refusing_at_ + 1) refusing_since_ = stats_.turns;
+      if (stats_.turns > refusing_at_ + 1) {
+        refusing_since_ = stats_.turns;
+        refusing_lap_ends_ = LapFromHere();
+      }
       refusing_at_ = stats_.turns;
-      if (!are_all_taken_ && !HasPassed(refusing_since_)) {
+      if (looked_out_of_sight_ < refusing_lap_ends_) refusing_since_ = stats_.turns;
+      if (looked_out_of_sight_ < refusing_lap_ends_ ||
+          (!are_all_taken_ && !HasPassed(refusing_since_))) {
         room_changed_ = true;
         return false;
       }

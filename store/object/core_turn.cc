@@ -43,12 +43,18 @@ bool Core::Turn() {
   bool worked = false;
   are_all_taken_ = true;
   BeginEvictionLooks();
-  // By index and backwards: handling may not open sessions, but keep it robust.
-  for (size_t i = open_rows_.size(); i-- > 0;) {
-    const SessionRow row = open_rows_[i];
-    worked |= Drain(row, limits_.most_records_at_once);
-    if (!sessions_[row]->backlog.empty()) FlushBacklog(row);
+  if (looked_out_of_sight_ < lap_ends_) LookOutOfSight();
+  // By index and backwards: the last one takes the place of one that is let go.
+  for (size_t i = watched_rows_.size(); i-- > 0;) {
+    const SessionRow row = watched_rows_[i];
+    CoreSession& session = *sessions_[row];
+    if (Drain(row, limits_.most_records_at_once)) {
+      worked = true;
+      session.worked_at = stats_.turns;
+    }
+    if (!session.backlog.empty()) FlushBacklog(row);
     PublishCompletions();  // no answer waits for the rings of others
+    if (MayBeLetGo(i)) LetGo(i);
   }
   if (!deferred_.empty()) {
     AnswerDeferred();
@@ -67,29 +73,33 @@ bool Core::Turn() {
   return worked;
 }
 
-// Invariant 4: where little waits, one more pass over every ring, up to the tails read from now
-// on; what that pass defers waits for the next turn, or a client that asks without end would keep
-// this one from ending. Where much waits, who asks does not pay for what others have in their
-// rings: only a seal makes an object, so a question is answered if no seal of its id waits. Who
-// asked for more waits until the turns have taken all that waited then.
+// Invariant 4: where little waits, one more pass over the rings in sight, up to the tails read
+// from now on; what that pass defers waits for the next turn, or a client that asks without end
+// would keep this one from ending. Where much waits, the asker does not pay for what others have in
+// their rings: only a seal makes an object, so a question is answered if no seal of its id waits.
+// Who asked for more waits until the turns have taken all that waited then.
 void Core::AnswerDeferred() {
   std::vector<Deferred> deferred;
   deferred.swap(deferred_);
   const bool is_little = CountWaiting() <= limits_.most_records_at_once;
+  absl::flat_hash_set<ObjectId> sealed;
+  if (!is_little) sealed = SealsWaitingOf(deferred);
+  const auto must_wait = [&](Deferred& item) {
+    if (looked_out_of_sight_ < item.lap_ends) {
+      item.turn = stats_.turns;
+      return true;
+    }
+    if (is_little || HasPassed(item.turn)) return false;
+    // Of what is on disk: room for it may be among what waits.
+    return item.record.op == SubmissionOp::kSync || sealed.contains(item.record.id) ||
+           spilled_.contains(item.record.id);
+  };
+  const auto rest = std::stable_partition(deferred.begin(), deferred.end(), must_wait);
+  deferred_.assign(deferred.begin(), rest);
+  deferred.erase(deferred.begin(), rest);
   if (is_little) {
-    for (size_t i = open_rows_.size(); i-- > 0;) Drain(open_rows_[i]);
+    for (size_t i = watched_rows_.size(); i-- > 0;) Drain(watched_rows_[i]);
     are_all_taken_ = true;
-  } else {
-    const absl::flat_hash_set<ObjectId> sealed = SealsWaitingOf(deferred);
-    const auto must_wait = [&](const Deferred& item) {
-      if (HasPassed(item.turn)) return false;
-      // Of what is on disk: room for it may be among what waits.
-      return item.record.op == SubmissionOp::kSync || sealed.contains(item.record.id) ||
-             spilled_.contains(item.record.id);
-    };
-    const auto rest = std::stable_partition(deferred.begin(), deferred.end(), must_wait);
-    deferred_.assign(deferred.begin(), rest);
-    deferred.erase(deferred.begin(), rest);
   }
   Resolve(deferred);
 }
@@ -104,7 +114,7 @@ bool Core::HasPassed(uint64_t turn) const {
 
 uint64_t Core::CountWaiting() const {
   uint64_t waiting = 0;
-  for (const SessionRow row : open_rows_) waiting += CountWaiting(row);
+  for (const SessionRow row : watched_rows_) waiting += CountWaiting(row);
   return waiting;
 }
 
@@ -127,11 +137,16 @@ absl::InlinedVector<SessionRow, 2> Core::SealersOf(const ObjectId& id) const {
   return sealers;
 }
 
-// If so, a no could be a lie to whoever was told of the object.
-bool Core::ASealMayWait(const ObjectId& id) const {
-  const auto sealers = SealersOf(id);
-  return std::any_of(sealers.begin(), sealers.end(),
-                     [this](SessionRow row) { return CountWaiting(row) > 0; });
+// If so, a no could be a lie to a client that was told of the object. Where it could be sealed is
+// in sight from now on.
+bool Core::ASealMayWait(const ObjectId& id) {
+  bool may_wait = false;
+  for (const SessionRow row : SealersOf(id)) {
+    if (CountWaiting(row) == 0) continue;
+    may_wait = true;
+    Hear(row);
+  }
+  return may_wait;
 }
 
 // Of the ids that were asked for, those of which a seal waits. Cost: a look at each record in
@@ -183,11 +198,8 @@ bool Core::PreparePark() {
   if (!unpublished_rows_.empty()) return false;
   if (room_changed_ && !room_waiters_.empty()) return false;
   parker_.Park(index_.header().parked);
-  for (const SessionRow row : open_rows_) {
-    CoreSession& session = *sessions_[row];
-    const bool pending = !session.broken && session.submissions.Available() != 0u;
-    const bool flushable = !session.backlog.empty() && session.completions.HasRoom();
-    if (pending || flushable) {
+  for (const SessionRow row : watched_rows_) {
+    if (HasWork(*sessions_[row])) {
       Unpark();
       return false;
     }

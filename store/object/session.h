@@ -49,6 +49,8 @@ struct CoreSession {
   bool broken = false;      // broke the protocol: revoked, not read any more
   bool asked_for_leases = false;
   bool unpublished = false; // completions written in this turn
+  bool is_watched = false;  // its ring is in sight (core_watch.cc)
+  uint64_t worked_at = 0;   // the last turn that found anything in its ring
   std::string broken_why;
 
   uint32_t maker = 0;

@@ -39,15 +39,18 @@ absl::StatusOr<Reactor> Reactor::Create() {
 }
 
 absl::Status Reactor::Watch(int fd, Callback on_ready) {
-  if (next_serial_ == 0) ++next_serial_;
-  const uint32_t serial = next_serial_++;
-  PENSTOCK_RETURN_IF_ERROR(Add(epoll_.get(), fd, EPOLLIN | EPOLLRDHUP, serial));
-  watched_[fd] = {serial, std::make_shared<Callback>(std::move(on_ready))};
-  return absl::OkStatus();
+  return Watch(fd, EPOLLIN | EPOLLRDHUP, std::move(on_ready));
 }
 
-absl::Status Reactor::WatchDoorbell(int fd) {
-  return Add(epoll_.get(), fd, EPOLLIN | EPOLLET, 0);
+absl::Status Reactor::WatchDoorbell(int fd, Callback on_ring) {
+  return Watch(fd, EPOLLIN | EPOLLET, std::move(on_ring));
+}
+
+absl::Status Reactor::Watch(int fd, uint32_t events, Callback on_ready) {
+  const uint32_t serial = next_serial_++;
+  PENSTOCK_RETURN_IF_ERROR(Add(epoll_.get(), fd, events, serial));
+  watched_[fd] = {serial, std::make_shared<Callback>(std::move(on_ready))};
+  return absl::OkStatus();
 }
 
 void Reactor::Remove(int fd) {
@@ -55,18 +58,22 @@ void Reactor::Remove(int fd) {
   watched_.erase(fd);
 }
 
-void Reactor::Poll(int timeout_ms) {
-  if (has_more()) timeout_ms = 0;
+void Reactor::Wait(int timeout_ms) {
+  if (!has_more()) Ask(timeout_ms);
+}
+
+void Reactor::Ask(int timeout_ms) {
+  const int ready = epoll_wait(epoll_.get(), events_.data(),
+                               static_cast<int>(events_.size()), timeout_ms);
+  ready_ = static_cast<size_t>(std::max(0, ready));
+  next_ = 0;
+  may_have_more_ = ready_ == events_.size();
+}
+
+void Reactor::Poll() {
   int64_t began_ns = 0;
   do {
-    if (next_ == ready_) {
-      const int ready = epoll_wait(epoll_.get(), events_.data(),
-                                   static_cast<int>(events_.size()), timeout_ms);
-      ready_ = static_cast<size_t>(std::max(0, ready));
-      next_ = 0;
-      may_have_more_ = ready_ == events_.size();
-      timeout_ms = 0;
-    }
+    if (next_ == ready_) Ask(0);
     if (began_ns == 0 && ready_ > 0) began_ns = NowNs();
     while (next_ < ready_) {
       Call(events_[next_++]);

@@ -25,6 +25,7 @@
 //        completion_tail  exchange seq_cst; client loads seq_cst         SYNC S1
 //        backlogged       exchange seq_cst; client loads seq_cst         SYNC S1
 //        revoked          exchange seq_cst; client loads relaxed after its pin
+//        unwatched        exchange seq_cst; client loads seq_cst         SYNC S1
 // 3. STATES: a ring entry is the producer's while head + entries > position >= tail, the
 //    consumer's while tail > position >= head. `revoked` goes from 0 to 1 once.
 // 4. SYNC POINTS: S1 at RingProducer::Publish and Parker::Park in ring.h and parking.h; S2
@@ -240,11 +241,15 @@ struct DaemonHeader {
   alignas(64) std::atomic<uint64_t> completion_tail;
   alignas(64) std::atomic<uint32_t> backlogged;  // completions wait for room in the ring
   alignas(64) std::atomic<uint32_t> revoked;     // this session may pin nothing new
+  uint32_t reserved_b;
+  // Number of the time that no turn looks at this session's ring, 0: every turn does.
+  std::atomic<uint64_t> unwatched;
 };
 static_assert(offsetof(DaemonHeader, submission_head) == 64);
 static_assert(offsetof(DaemonHeader, completion_tail) == 128);
 static_assert(offsetof(DaemonHeader, backlogged) == 192);
 static_assert(offsetof(DaemonHeader, revoked) == 256);
+static_assert(offsetof(DaemonHeader, unwatched) == 264);
 static_assert(sizeof(DaemonHeader) == 320);
 
 inline constexpr uint64_t kSegmentHeaderBytes = 4096;

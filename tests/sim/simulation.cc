@@ -33,7 +33,11 @@ void PassOrDie(CrashPoint point) {
 Simulation::Simulation(uint64_t seed)
     : random_(seed), store_({.slots = static_cast<uint32_t>(seed % 4 == 0 ? 16 : 64),
                              .arena_bytes = kArena,
-                             .limits = {.most_records_at_once = 2, .memory_comes_back = true}}),
+                             // In every second one, rings are out of sight.
+                             .limits = {.most_records_at_once = 2,
+                                        .most_idle_watched = seed % 2 == 0 ? 0u : 64u,
+                                        .most_empty_looks = 4,
+                                        .memory_comes_back = true}}),
       disk_([this](uint64_t offset, uint64_t bytes) { return store_.Bytes(offset, bytes); }),
       actors_(kActors) {
   g_crash_hook = PassOrDie;
@@ -147,6 +151,7 @@ void Simulation::Turn() {
   if (store_.core().MemoryWanted() > 0 && !OneIn(3)) FetchAgain();
   if (OneIn(20)) store_.core().SetHostIsShort(OneIn(2));
   if (OneIn(12)) g_passes_left = static_cast<int64_t>(Below(40));
+  if (!OneIn(3)) store_.HearBells();
   Survives([this] { store_.core().Turn(); });
   g_passes_left = -1;
   for (Actor& actor : actors_) TakeAnswers(actor);
@@ -342,8 +347,7 @@ void Simulation::Finish() {
     for (int i = 0; i < 400 && !done(); ++i) {
       store_.core().RetrySpill();
       while (disk_.operations() > 0) disk_.EndOne(random_(), &store_.core(), true);
-      store_.core().Turn();
-      store_.core().CheckInvariants();
+      store_.Turn();
       for (Actor& actor : actors_) TakeAnswers(actor);
     }
     return done();

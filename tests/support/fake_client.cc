@@ -127,7 +127,10 @@ uint32_t FakeClient::Read(uint32_t most) {
         }
     }
   }
-  if (count > 0) consumer_.PublishHeadFenced();
+  if (count > 0) {
+    consumer_.PublishHeadFenced();
+    has_rung_ |= segments_.daemon->backlogged.load(std::memory_order_seq_cst) != 0;
+  }
   return count;
 }
 
@@ -295,7 +298,14 @@ void FakeStore::Close(FakeClient& client) {
   core_->CheckInvariants();
 }
 
+void FakeStore::HearBells() {
+  for (const auto& client : clients_) {
+    if (client->TakeBell() && client->open()) core_->Hear(client->row());
+  }
+}
+
 bool FakeStore::Turn() {
+  HearBells();
   const bool worked = core_->Turn();
   core_->CheckInvariants();
   return worked;

@@ -13,6 +13,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "store/object/core.h"
@@ -81,7 +82,13 @@ class FakeClient {
 
   // Writes a record that nobody sees before Publish.
   void Write(const Submission& record) { producer_.Write(record); }
-  void Publish() { producer_.Publish(); }
+  void Publish() {
+    producer_.Publish();
+    // SYNC S1 parking, producer's half, of a ring out of the core's sight.
+    has_rung_ |= segments_.daemon->unwatched.load(std::memory_order_seq_cst) != 0;
+  }
+  // Whether it rang its session's doorbell since it was asked last.
+  bool TakeBell() { return std::exchange(has_rung_, false); }
   void Push(const Submission& record) {
     Write(record);
     Publish();
@@ -128,6 +135,7 @@ class FakeClient {
   SubmissionProducer producer_;
   CompletionConsumer consumer_;
   PinRow pins_;
+  bool has_rung_ = false;
   uint64_t next_sequence_ = 1;
   uint32_t next_request_ = 1;
   std::map<uint32_t, std::vector<Completion>> answers_;
@@ -190,7 +198,9 @@ class FakeStore {
   std::string Retire() { return core_->Retire(); }
   RecoveryReport Resume(const std::string& state, SpillHost* spill = nullptr,
                         std::span<const uint32_t> copies = {});
-  // One turn of the core, then all its invariants.
+  // The core hears of the doorbells that were rung, as by the reactor.
+  void HearBells();
+  // That, one turn of the core, then all its invariants.
   bool Turn();
 
   // Whole operations, turns included. They fail the test where the store refuses.

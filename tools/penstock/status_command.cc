@@ -68,6 +68,11 @@ void PrintStatus(const DaemonStatus& status, const std::string& dir) {
        {"sealed", "deleted", "evicted", "freed", "refused_full", "broken_sessions"}) {
     Row(name, number(name));
   }
+  const auto ms = [&](std::string_view name) {
+    return fmt::format("{:.3f} ms", static_cast<double>(count(name)) / 1e6);
+  };
+  Row("longest turn", ms("longest_turn_cpu_ns"),
+      fmt::format("of processor time; {} on the wall", ms("longest_turn_wall_ns")));
   for (const std::string& note : status.notes) std::cout << "\nNote: " << note << "\n";
 }
 

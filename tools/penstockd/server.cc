@@ -26,6 +26,10 @@ constexpr int64_t kMostSpin_ns = 100'000;  // what a wake-up costs sleeper and w
 // While busy, sockets are looked at this often. By time and not by turns: under load a turn
 // may take a millisecond, and one that only spinning finds counts as well.
 constexpr int64_t kBetweenPolls_ns = 2'000'000;
+// And while rings are out of sight, whose bells are heard there: so often, or after so many looks
+// that found nothing.
+constexpr int64_t kBetweenBells_ns = 50'000;
+constexpr int kLooksBetweenBells = 16;
 constexpr int kSpillRetry_ms = 500;
 constexpr int64_t kSecond_ns = 1'000'000'000;
 constexpr int64_t kHostRetry_ns = 1 * kSecond_ns;
@@ -141,7 +145,7 @@ absl::Status Server::Watch(int fd, Reactor::Callback on_ready) {
 }
 
 void Server::Run() {
-  int64_t polled_ns = 0;
+  turn_clock_.Begin();
   while (!stopping_) {
     const bool worked = core_->Turn();
     while (!broken_sockets_.empty()) {
@@ -161,22 +165,39 @@ void Server::Run() {
       copy_choice_->GiveUp();
     }
     const int64_t now_ns = CoarseNowNs();
-    if (reactor_->has_more() || now_ns - polled_ns >= kBetweenPolls_ns) {
-      reactor_->Poll(0);
+    if (reactor_->has_more() || now_ns - polled_ns_ >= kBetweenPolls_ns) {
+      reactor_->Poll();
       DoNowAndThen(now_ns);
-      polled_ns = now_ns;
+      polled_ns_ = now_ns;
+    } else if (core_->depends_on_bells() && turn_clock_.began_ns() >= next_bells_ns_) {
+      reactor_->Poll();
+      next_bells_ns_ = turn_clock_.began_ns() + kBetweenBells_ns;
     }
+    turn_clock_.End();
     if (!worked && !reactor_->has_more()) SleepUntilNeeded();
   }
 }
 
 void Server::SleepUntilNeeded() {
-  if (SpinFor(spin_, [this] { return core_->Turn(); })) return;
+  int looks = 0;
+  const auto look = [&] {
+    if (++looks % kLooksBetweenBells == 0) {
+      if (core_->depends_on_bells()) reactor_->Poll();
+      turn_clock_.Begin();
+    }
+    return core_->Turn();
+  };
+  if (SpinFor(spin_, look)) {
+    turn_clock_.End();
+    return;
+  }
   // Before and not after: what is short would be fetched one wake-up late.
   if (idle_memory_ && population_finished_) MoveIdleMemory(CoarseNowNs());
   // SYNC S1 parking, consumer's half.
   if (core_->PreparePark()) {
-    reactor_->Poll(MostSleepMs());
+    reactor_->Wait(MostSleepMs());
+    turn_clock_.Begin();
+    if (reactor_->has_more()) reactor_->Poll();
     DoNowAndThen(CoarseNowNs());
     core_->Unpark();
   }
@@ -354,6 +375,8 @@ StatusFacts Server::Status() const {
       {"deleted", stats.deleted},
       {"evicted", stats.evicted},
       {"eviction_looks", stats.eviction_looks},
+      {"longest_turn_cpu_ns", static_cast<uint64_t>(turn_clock_.longest_cpu_ns())},
+      {"longest_turn_wall_ns", static_cast<uint64_t>(turn_clock_.longest_wall_ns())},
       {"freed", stats.freed},
       {"refused_full", stats.refused_full},
       {"compactions", stats.compactions},

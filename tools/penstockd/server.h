@@ -28,6 +28,7 @@
 #include "tools/penstockd/spill_bridge.h"
 #include "store/base/spin_budget.h"
 #include "tools/penstockd/store_memory.h"
+#include "tools/penstockd/turn_clock.h"
 
 namespace penstock {
 
@@ -148,6 +149,9 @@ class Server : public CoreHost, public NodeStore {
   int64_t quotas_looked_at_ns_ = 0;
   int64_t spill_stopped_since_ns_ = 0;  // 0: it goes on
   SpinBudget spin_;
+  TurnClock turn_clock_;
+  int64_t polled_ns_ = 0;
+  int64_t next_bells_ns_ = 0;
   absl::flat_hash_map<int, std::unique_ptr<Connection>> connections_;  // by socket
   std::vector<Connection*> by_row_;
   Antechamber antechamber_;                 // those of them without a session

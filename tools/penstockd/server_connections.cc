@@ -284,7 +284,8 @@ absl::Status Server::WatchSession(Connection& connection, SessionRow row) {
   by_row_[row] = &connection;
   connection.row = row;
   antechamber_.Leave(connection.socket.get());
-  PENSTOCK_RETURN_IF_ERROR(reactor_->WatchDoorbell(connection.daemon_doorbell.get()));
+  PENSTOCK_RETURN_IF_ERROR(reactor_->WatchDoorbell(connection.daemon_doorbell.get(),
+                                                   [this, row] { core_->Hear(row); }));
   const int socket_fd = connection.socket.get();
   return reactor_->Watch(connection.pidfd.get(), [this, socket_fd] { OnDeath(socket_fd); });
 }

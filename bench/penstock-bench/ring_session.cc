@@ -67,13 +67,16 @@ absl::StatusOr<std::unique_ptr<RingSession>> RingSession::Open(const std::string
   return made;
 }
 
-void RingSession::RingIfParked() {
-  rung_.RingOnce(index_.header().parked, [this] { RingDoorbell(daemon_doorbell_.get()); });
+void RingSession::RingIfNeeded() {
+  const auto ring = [this] { RingDoorbell(daemon_doorbell_.get()); };
+  // SYNC S1 parking, producer's half: of this ring, then of the daemon.
+  if (unwatched_rung_.RingOnce(segments_.daemon->unwatched, ring)) return;
+  rung_.RingOnce(index_.header().parked, ring);
 }
 
 void RingSession::Publish() {
   producer_.Publish();
-  RingIfParked();
+  RingIfNeeded();
 }
 
 absl::StatusOr<Completion> RingSession::Ask(Submission record) {

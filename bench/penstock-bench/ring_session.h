@@ -47,7 +47,7 @@ class RingSession {
     producer_.Write(record);
     return true;
   }
-  // What was written is the daemon's to read; rings where it sleeps.
+  // What was written is the daemon's to read; rings where it sleeps, or does not look here.
   void Publish();
   // Takes what is there and calls visit(completion) for each. How many there were.
   template <typename Visit>
@@ -80,7 +80,7 @@ class RingSession {
 
  private:
   RingSession() = default;
-  void RingIfParked();
+  void RingIfNeeded();
 
   UniqueFd socket_;
   UniqueFd daemon_doorbell_;
@@ -92,7 +92,8 @@ class RingSession {
   SubmissionProducer producer_;
   CompletionConsumer consumer_;
   PinRow pins_;
-  RingMemory rung_;
+  RingMemory rung_;            // by the index's `parked`
+  RingMemory unwatched_rung_;  // by our segment's `unwatched`
   uint64_t number_ = 0;
   uint64_t incarnation_ = 0;
   uint64_t next_sequence_ = 1;

@@ -1,6 +1,7 @@
 // Scenario a: a full store of a million objects, a tenth of which could be dropped and is pinned,
 // and creators that wait for more room than lies together. Each of them has the daemon look at
-// every candidate, in vain.
+// every candidate, in vain, and so does each pin that is let go meanwhile: of one object at a time,
+// which is then pinned again, or made anew.
 //
 // What is free lies in holes of 128 KiB between pinned objects: enough for a bystander's small
 // puts, which may overtake those that ask for what is free only in pieces.
@@ -25,6 +26,7 @@ constexpr uint64_t kHoleBytes = 128 * kKiB;
 constexpr uint64_t kHolesBytes = 8 * kMiB;  // half of them stay full
 constexpr uint64_t kWantedBytes = 1 * kMiB;
 constexpr absl::Duration kDeadline = absl::Milliseconds(200);
+constexpr int64_t kBetweenReleases_ns = 20'000'000;
 
 class PinnedLoad : public TurnLoad {
  public:
@@ -53,8 +55,11 @@ class PinnedLoad : public TurnLoad {
 
   absl::Status Run() override {
     std::vector<uint64_t> refused(kCreators, 0);
-    std::vector<absl::Status> ends(kCreators);
+    std::vector<absl::Status> ends(kCreators + 1);
     {
+      std::jthread releaser([this, &ends](const std::stop_token& stop) {
+        ends[kCreators] = ReleaseNowAndThen(stop);
+      });
       std::vector<std::jthread> creators;
       for (int i = 0; i < kCreators; ++i) {
         creators.emplace_back([this, i, &refused, &ends](const std::stop_token& stop) {
@@ -62,7 +67,7 @@ class PinnedLoad : public TurnLoad {
         });
       }
       const int64_t end_ns = NowNs() + options().least_ns;
-      while (NowNs() < end_ns || looks() < pinned_.size()) {
+      while (NowNs() < end_ns || looks() < pinned_.size() || most_waiters_ < kCreators) {
         SleepNs(50'000'000);
         PENSTOCK_ASSIGN_OR_RETURN(const DaemonStatus status, QueryStatus(options().dir));
         most_waiters_ = std::max(most_waiters_, status.Counter("room_waiters"));
@@ -70,10 +75,8 @@ class PinnedLoad : public TurnLoad {
         if (NowNs() > end_ns + 60'000'000'000) break;  // the counts will say so
       }
     }
-    for (int i = 0; i < kCreators; ++i) {
-      PENSTOCK_RETURN_IF_ERROR(ends[i]);
-      refused_ += refused[i];
-    }
+    for (const uint64_t count : refused) refused_ += count;
+    for (const absl::Status& end : ends) PENSTOCK_RETURN_IF_ERROR(end);
     return absl::OkStatus();
   }
 
@@ -86,6 +89,7 @@ class PinnedLoad : public TurnLoad {
     board.Add("eviction_looks", looks(), pinned_.size());
     PENSTOCK_ASSIGN_OR_RETURN(const uint64_t evicted, Counter("evicted"));
     board.Add("evicted", evicted - evicted_before_);
+    board.Add("pins_let_go", released_, 1);
     return absl::OkStatus();
   }
 
@@ -115,6 +119,24 @@ class PinnedLoad : public TurnLoad {
     return client_->Sync();
   }
 
+  absl::Status ReleaseNowAndThen(const std::stop_token& stop) {
+    Client client = *client_;
+    for (size_t next = 0; !stop.stop_requested(); next = (next + 997) % pinned_.size()) {
+      SleepNs(kBetweenReleases_ns);
+      const ObjectId id = pinned_[next].id();
+      pinned_[next].Release();
+      ++released_;
+      absl::StatusOr<ObjectView> again = client.Get(id, absl::ZeroDuration());
+      if (absl::IsNotFound(again.status())) {
+        PENSTOCK_ASSIGN_OR_RETURN(Builder builder, client.Create(40, {.evictable = true}));
+        again = builder.SealToView();
+      }
+      PENSTOCK_RETURN_IF_ERROR(again.status());
+      pinned_[next] = *std::move(again);
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status WaitInVain(const std::stop_token& stop, uint64_t& refused) {
     Client client = *client_;
     while (!stop.stop_requested()) {
@@ -129,6 +151,7 @@ class PinnedLoad : public TurnLoad {
   std::vector<ObjectView> pinned_;
   std::vector<ObjectView> fillers_;
   uint64_t objects_ = 0;
+  uint64_t released_ = 0;
   uint64_t refused_ = 0;
   uint64_t most_waiters_ = 0;
   uint64_t looks_before_ = 0;

@@ -262,8 +262,9 @@ class Bounds {
       const double bound = bounds[i - 1];
       if (result != nullptr) result->more[at_least ? "least_ratio" : "most_ratio"] = bound;
       Expect(at_least ? ratio >= bound : ratio > 0 && ratio <= bound,
-             fmt::format("{} is {:.3f} x that with one session, {} {} it may be", row, ratio,
-                         at_least ? "at least" : "at most", bound));
+             fmt::format("{} is {:.3f} x that with one session, {} {} it may be{}", row, ratio,
+                         at_least ? "at least" : "at most", bound,
+                         result != nullptr && result->noisy ? " (NOISY: run it again)" : ""));
     }
   }
 

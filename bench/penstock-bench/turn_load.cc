@@ -39,11 +39,13 @@ void LateWatch::SleepOn(const std::stop_token& stop) {
   longest_pause_ns_ = longest_ns;
 }
 
-void LateWatch::Add(int64_t began_ns, absl::Duration deadline, bool has_passed) {
+double LateWatch::Add(int64_t began_ns, absl::Duration deadline, bool has_passed) {
   const int64_t late_ns = NowNs() - began_ns - absl::ToInt64Nanoseconds(deadline);
+  const double late_ms = std::max(0.0, static_cast<double>(late_ns) * 1e-6);
   const std::lock_guard lock(mutex_);
-  late_ms_.push_back(std::max(0.0, static_cast<double>(late_ns) * 1e-6));
+  late_ms_.push_back(late_ms);
   passed_ += has_passed;
+  return late_ms;
 }
 
 LateCalls LateWatch::Finish() {

@@ -64,8 +64,8 @@ class LateWatch {
   LateWatch();
   ~LateWatch();
 
-  // A call that began at `began_ns` with this deadline has just come back.
-  void Add(int64_t began_ns, absl::Duration deadline, bool has_passed);
+  // A call that began at `began_ns` with this deadline has just come back. How late, in ms.
+  double Add(int64_t began_ns, absl::Duration deadline, bool has_passed);
   // Ends the sleeper.
   LateCalls Finish();
 

@@ -97,6 +97,9 @@ absl::Status PrivateDaemon::Spawn(const PrivateDaemonOptions& options) {
   if (!options.spill_dir.empty()) {
     arguments.insert(arguments.end(), {"--spill-dir", options.spill_dir});
   }
+  if (options.max_sessions > 0) {
+    arguments.insert(arguments.end(), {"--max-sessions", std::to_string(options.max_sessions)});
+  }
   // Standard output is the report's; what the daemon says goes to standard error.
   keeper_ = SpawnChild(arguments, STDERR_FILENO, SIGTERM);
   if (keeper_ < 0) return StartStatus(errno, "fork of penstockd");

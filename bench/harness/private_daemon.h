@@ -20,6 +20,7 @@ struct PrivateDaemonOptions {
   uint64_t memory_bytes = 0;
   uint32_t objects = 0;        // 0: the daemon's default
   std::string spill_dir = {};  // empty: nothing goes to disk
+  uint32_t max_sessions = 0;   // 0: the daemon's default
 };
 
 class PrivateDaemon {
@@ -33,6 +34,7 @@ class PrivateDaemon {
   PrivateDaemon& operator=(const PrivateDaemon&) = delete;
 
   const std::string& dir() const { return dir_; }
+  pid_t pid() const { return daemon_; }  // of the process that serves, not of its keeper
   absl::StatusOr<Client> Connect() const { return Client::Connect({.dir = dir_}); }
   absl::StatusOr<DaemonStatus> Status() const { return QueryStatus(dir_); }
   // Ends the daemon by SIGKILL; returns when the next one answers.

@@ -9,6 +9,8 @@
 
 namespace penstock::bench {
 
+inline constexpr uint32_t kManySessions = 4096;
+
 struct RunOptions {
   bool json = false;   // one JSON object on standard output instead of a table
   bool quick = false;  // smoke test: few pairs, small counts; proves nothing
@@ -31,6 +33,10 @@ struct RunOptions {
   int clients = 16;
   int kills = 50;
   int take_overs = 20;
+  // turns: letters or names of the scenarios, empty for all. turns, sessions: how many sessions
+  // there are where there are many.
+  std::vector<std::string> scenarios = {};
+  uint32_t sessions = kManySessions;
   // put: what of the processor is not to be used ("avx512,avx2"), by the floor neither.
   std::string withhold = {};
   // copies: how often the choice is made.

@@ -33,6 +33,14 @@ double Median(std::vector<double> observations) {
   return (*std::max_element(observations.begin(), middle) + *middle) / 2;
 }
 
+std::vector<double> AtSteadyPace(std::vector<double> took, double period) {
+  const size_t made = took.size();
+  for (size_t i = 0; i < made; ++i) {
+    for (double left = took[i] - period; left > 0; left -= period) took.push_back(left);
+  }
+  return took;
+}
+
 Quantiles QuantilesOf(Kind kind, std::vector<double> observations) {
   Quantiles result;
   result.p50 = Median(observations);

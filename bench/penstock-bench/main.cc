@@ -51,6 +51,10 @@ constexpr Entry kEntries[] = {
      penstock::bench::RunChurn},
     {"restart", "a daemon killed, and handed over, under busy clients: how long they wait",
      penstock::bench::RunRestart},
+    {"turns", "the daemon's longest turn under much of something, and what others feel of it",
+     penstock::bench::RunTurns},
+    {"sessions", "what thousands of idle sessions cost those that work, and the host",
+     penstock::bench::RunSessions},
     {"ps", "the sharded parameter server against its own traffic as plain loops",
      penstock::bench::RunPs},
 };
@@ -143,6 +147,27 @@ int main(int argc, char** argv) {
   restart->add_option("--take-overs", options.take_overs,
                       "times that another penstockd takes over (20)")
       ->check(CLI::Range(0, 10'000));
+  CLI::App* turns = app.get_subcommand("turns");
+  turns->add_option("--scenario", options.scenarios,
+                    "a pinned, b restores, c deaths, d get_many, e create_many or f waiters "
+                    "(all); may be given again");
+  turns->add_option("--dir", options.dir, "where restores have their spill directory (/var/tmp)");
+  turns->footer(
+      "Examples:\n"
+      "  penstock-bench turns                          all scenarios, some minutes\n"
+      "  penstock-bench turns --scenario f --json      a million waiters, as JSON\n"
+      "  penstock-bench turns --scenario deaths --sessions 1000\n"
+      "Exit status 1: a count was not reached, or a bound not kept; it says which.");
+  CLI::App* sessions = app.get_subcommand("sessions");
+  sessions->footer(
+      "Examples:\n"
+      "  penstock-bench sessions                  1, 1,000 and 4,096 sessions\n"
+      "  penstock-bench sessions --sessions 2500  where the host has not enough descriptors\n"
+      "Exit status 1: a bound was not kept; it says which.");
+  for (CLI::App* const command : {turns, sessions}) {
+    command->add_option("--sessions", options.sessions, "how many are many (4096)")
+        ->check(CLI::Range(2, 8000));
+  }
   app.get_subcommand("floor")->add_option(
       "--only", options.only,
       "this floor alone (may be repeated); the ps_ ones of full size even with --quick");

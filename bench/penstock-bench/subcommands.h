@@ -24,6 +24,8 @@ absl::Status RunActor(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunCrowd(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunChurn(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunRestart(Crew& crew, const RunOptions& options, Report& report);
+absl::Status RunTurns(Crew& crew, const RunOptions& options, Report& report);
+absl::Status RunSessions(Crew& crew, const RunOptions& options, Report& report);
 absl::Status RunPs(Crew& crew, const RunOptions& options, Report& report);
 
 }  // namespace penstock::bench

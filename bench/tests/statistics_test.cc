@@ -40,5 +40,10 @@ TEST(Statistics, TheTailOfARateIsItsSmallEnd) {
   EXPECT_DOUBLE_EQ(2, found.p999);
 }
 
+TEST(Statistics, ALongCallStandsForThoseThatItKeptFromBeingMade) {
+  const std::vector<double> expected = {0.5, 3.5, 1, 2.5, 1.5, 0.5};
+  EXPECT_EQ(expected, AtSteadyPace({0.5, 3.5, 1}, 1));
+}
+
 }  // namespace
 }  // namespace penstock::bench

@@ -1,9 +1,11 @@
 // What a client has of its stores: after any number of restarts, and after any number of clients,
 // as much as after the first.
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <array>
@@ -311,6 +313,37 @@ TEST(Reopen, WhereTheKernelFencesNoThreadsAStoreGoesALittleLater) {
   const int code = WaitForChild(child);
   if (code == 77) GTEST_SKIP() << "this host takes no seccomp filter";
   EXPECT_EQ(code, 0);
+}
+
+// A process that lives on may be short of descriptors for a while.
+TEST(Reopen, AWelcomeThatFindsNoDescriptorsLeavesNoSessionBehind) {
+  const TestDaemon daemon;
+  Channel failed;
+  Channel end;
+  const pid_t child = StartChild([&] {
+    const rlimit few{64, 64};
+    PENSTOCK_CHILD_EXPECT(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    std::vector<UniqueFd> taken;
+    for (;;) {
+      UniqueFd fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+      if (!fd.valid()) break;
+      taken.push_back(std::move(fd));
+    }
+    taken.resize(taken.size() - 4);  // enough for the socket, not for what comes
+    for (int i = 0; i < kRestarts; ++i) {
+      PENSTOCK_CHILD_EXPECT(!Client::Connect({.dir = daemon.dir()}).ok());
+    }
+    failed.Signal();
+    end.Wait();
+    taken.clear();
+    PENSTOCK_CHILD_EXPECT(Client::Connect({.dir = daemon.dir()}).ok());
+    return 0;
+  });
+  failed.Wait();
+  EXPECT_TRUE(Eventually([&] { return daemon.Status().Counter("sessions") == 0; }))
+      << daemon.Status().Counter("sessions") << " sessions";
+  end.Signal();
+  EXPECT_EQ(WaitForChild(child), 0);
 }
 
 TEST(Reopen, TenDaemonsOfOneStoreLeaveKeeperAndDaemonWithNoMoreThanAfterTheFirst) {

@@ -2,12 +2,14 @@
 #include <penstock/client.h>
 
 #include "client/src/client_state.h"
+#include "client/src/visit.h"
 #include "store/base/errors.h"
 #include "store/base/streaming_copy.h"
 
 namespace penstock {
 
 using internal::Session;
+using internal::Visit;
 
 absl::StatusOr<Client> Client::Connect(const ClientOptions& options) {
   PENSTOCK_RETURN_IF_ERROR(CheckWithheld());
@@ -15,15 +17,10 @@ absl::StatusOr<Client> Client::Connect(const ClientOptions& options) {
   return Client(std::make_shared<internal::ClientState>(options, std::move(session)));
 }
 
-absl::StatusOr<Session*> Client::InUse() const {
-  if (state_ != nullptr) return state_->Current();
-  return absl::FailedPreconditionError(
-      "this client was moved from: use the one that it was moved to, or connect another");
-}
-
 absl::StatusOr<Builder> Client::Create(uint64_t size, const CreateOptions& options) {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
-  return session->Create(size, options);
+  const Visit visit(state_.get());
+  if (!visit.ok()) return visit.status();
+  return visit->Create(size, options);
 }
 
 absl::StatusOr<std::vector<Builder>> Client::CreateMany(std::span<const uint64_t> sizes,
@@ -32,8 +29,9 @@ absl::StatusOr<std::vector<Builder>> Client::CreateMany(std::span<const uint64_t
     return absl::InvalidArgumentError(
         "CreateMany makes several objects, which cannot share options.id: leave it empty");
   }
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
-  return session->CreateMany(sizes, options);
+  const Visit visit(state_.get());
+  if (!visit.ok()) return visit.status();
+  return visit->CreateMany(sizes, options);
 }
 
 absl::StatusOr<std::vector<ObjectId>> Client::SealMany(std::span<Builder> builders) {
@@ -45,7 +43,10 @@ absl::StatusOr<std::vector<ObjectId>> Client::SealMany(std::span<Builder> builde
     together &= of != nullptr && of->Usable() && (session == nullptr || session == of);
     session = of;
   }
-  if (together && session != nullptr) return session->SealMany(builders);
+  if (together && session != nullptr) {
+    const Visit visit(session);
+    if (session->Usable()) return session->SealMany(builders);
+  }
   // Some cannot be sealed: one by one up to the first that says why.
   for (Builder& builder : builders) {
     PENSTOCK_ASSIGN_OR_RETURN(const ObjectId id, builder.Seal());
@@ -63,36 +64,40 @@ absl::StatusOr<ObjectId> Client::Put(std::span<const std::byte> bytes,
 
 std::vector<absl::StatusOr<ObjectView>> Client::GetMany(std::span<const ObjectId> ids,
                                                         absl::Duration deadline) {
-  const absl::StatusOr<Session*> session = InUse();
-  if (session.ok()) return (*session)->GetMany(ids, deadline);
+  const Visit visit(state_.get());
+  if (visit.ok()) return visit->GetMany(ids, deadline);
   std::vector<absl::StatusOr<ObjectView>> outcomes;
-  for (size_t i = 0; i < ids.size(); ++i) outcomes.emplace_back(session.status());
+  for (size_t i = 0; i < ids.size(); ++i) outcomes.emplace_back(visit.status());
   return outcomes;
 }
 
 absl::StatusOr<bool> Client::Contains(const ObjectId& id) {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
-  return session->Contains(id);
+  const Visit visit(state_.get());
+  if (!visit.ok()) return visit.status();
+  return visit->Contains(id);
 }
 
 absl::Status Client::Delete(const ObjectId& id) {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
-  return session->Delete(id);
+  const Visit visit(state_.get());
+  if (!visit.ok()) return visit.status();
+  return visit->Delete(id);
 }
 
 absl::StatusOr<std::vector<ObjectInfo>> Client::List() {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
-  return session->List();
+  const Visit visit(state_.get());
+  if (!visit.ok()) return visit.status();
+  return visit->List();
 }
 
 absl::Status Client::Sync() {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
+  const Visit visit(state_.get());
+  if (!visit.ok()) return visit.status();
   if (state_->lost_work.exchange(false, std::memory_order_relaxed)) {
     return absl::UnavailableError(
         "the daemon died after the last Sync: what was sealed or deleted since then is gone "
         "with its store; make it again");
   }
-  return session->Sync();
+  return visit->Sync();
 }
 
 absl::StatusOr<ObjectId> Client::NextIds(uint32_t count) {
@@ -100,12 +105,14 @@ absl::StatusOr<ObjectId> Client::NextIds(uint32_t count) {
     return absl::InvalidArgumentError(
         "there is no first of 0 ids, and the one that came would be another caller's: ask for 1");
   }
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
-  return session->NextIds(count);
+  const Visit visit(state_.get());
+  if (!visit.ok()) return visit.status();
+  return visit->NextIds(count);
 }
 
 absl::StatusOr<Subscription> Client::Subscribe(const SubscribeOptions& options) {
-  PENSTOCK_ASSIGN_OR_RETURN(Session* const session, InUse());
+  const Visit visit(state_.get());
+  if (!visit.ok()) return visit.status();
   if (!options.seals && !options.deletions) {
     return absl::InvalidArgumentError("a subscription to nothing: ask for seals or deletions");
   }
@@ -113,7 +120,7 @@ absl::StatusOr<Subscription> Client::Subscribe(const SubscribeOptions& options) 
     return absl::FailedPreconditionError(
         "this client has a subscription already: share it, or connect another client");
   }
-  const absl::Status status = session->Subscribe((options.seals ? kSubscribeSeals : 0u) |
+  const absl::Status status = visit->Subscribe((options.seals ? kSubscribeSeals : 0u) |
                                                  (options.deletions ? kSubscribeDeletions : 0u));
   if (!status.ok()) {
     state_->subscribed.store(false);
@@ -131,21 +138,20 @@ Subscription& Subscription::operator=(Subscription&& other) noexcept {
 
 Subscription::~Subscription() {
   if (state_ == nullptr) return;
-  if (Session* const session = state_->CurrentIfUsable()) {
-    [[maybe_unused]] const absl::Status ignored = session->Subscribe(0);
-  }
+  const Visit visit(state_.get(), Visit::WhenUnusable::kNothing);
+  if (visit.ok()) [[maybe_unused]] const absl::Status ignored = visit->Subscribe(0);
   state_->subscribed.store(false);
 }
 
 absl::StatusOr<Event> Subscription::Next(absl::Duration deadline) {
   if (state_ == nullptr) return absl::FailedPreconditionError("this subscription has moved");
-  Session* const session = state_->CurrentIfUsable();
-  if (session == nullptr || !state_->subscribed.load()) {
+  const Visit visit(state_.get(), Visit::WhenUnusable::kNothing);
+  if (!visit.ok() || !state_->subscribed.load()) {
     return absl::UnavailableError(
         "the subscription ended with its daemon, or with a fork: subscribe again, and List() "
         "what is there");
   }
-  return session->NextEvent(deadline);
+  return visit->NextEvent(deadline);
 }
 
 }  // namespace penstock

@@ -1,10 +1,12 @@
-// Reopening sessions, and the rest home of those whose client is gone.
+// Reopening sessions.
 #include "client/src/client_state.h"
 
 #include <unistd.h>
 
-#include <algorithm>
-#include <mutex>
+#include <utility>
+
+#include "client/src/retired_sessions.h"
+#include "store/base/errors.h"
 
 namespace penstock::internal {
 namespace {
@@ -29,53 +31,34 @@ class ReopeningLock {
   ~ReopeningLock() { g_reopening.store(0, std::memory_order_release); }
 };
 
-// Sessions that views or builders of a departed client still use.
-std::vector<std::unique_ptr<Session>>& Orphans() {
-  static auto* const orphans = new std::vector<std::unique_ptr<Session>>();
-  return *orphans;
-}
-
-// With the lock held.
-void SweepOrphans() {
-  std::erase_if(Orphans(), [](const std::unique_ptr<Session>& session) {
-    return session->FromThisProcess() && !session->HasHandles();
-  });
-}
-
 }  // namespace
 
 ClientState::ClientState(ClientOptions options, std::unique_ptr<Session> session)
-    : options_(std::move(options)), current_(session.get()) {
-  const ReopeningLock lock;
-  sessions_.push_back(std::move(session));
-  SweepOrphans();
-}
+    : fork_generation_(session->fork_generation), current_(session.release()),
+      options_(std::move(options)) {}
 
 ClientState::~ClientState() {
-  const ReopeningLock lock;
-  for (std::unique_ptr<Session>& session : sessions_) {
-    // A parent's session is left alone in a child: its handles may still be looked at.
-    const bool finished = session->FromThisProcess() && !session->HasHandles();
-    if (!finished) Orphans().push_back(std::move(session));
-  }
-  sessions_.clear();
-  SweepOrphans();
+  Retire(std::unique_ptr<Session>(current_.load(std::memory_order_relaxed)));
 }
 
-absl::StatusOr<Session*> ClientState::Reopen() {
-  const ReopeningLock lock;
-  Session* const current = current_.load(std::memory_order_acquire);
-  if (current->Usable()) return current;  // another thread was faster
-  absl::StatusOr<std::unique_ptr<Session>> opened = Session::Open(options_);
-  if (!opened.ok()) return opened.status();
-  if (current->FromThisProcess() && current->HasUnsynced()) {
-    lost_work.store(true, std::memory_order_relaxed);
+absl::Status ClientState::Reopen() {
+  std::unique_ptr<Session> last;
+  {
+    const ReopeningLock lock;
+    Session* const current = current_.load(std::memory_order_acquire);
+    if (current->Usable()) return absl::OkStatus();  // another thread was faster
+    PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Session> opened, Session::Open(options_));
+    if (current->FromThisProcess() && current->HasUnsynced()) {
+      lost_work.store(true, std::memory_order_relaxed);
+    }
+    last.reset(current);
+    const uint32_t generation = opened->fork_generation;
+    current_.store(opened.release(), std::memory_order_release);
+    fork_generation_.store(generation, std::memory_order_release);
+    subscribed.store(false, std::memory_order_relaxed);
   }
-  Session* const session = opened->get();
-  sessions_.push_back(*std::move(opened));
-  current_.store(session, std::memory_order_release);
-  subscribed.store(false, std::memory_order_relaxed);
-  return session;
+  Retire(std::move(last));
+  return absl::OkStatus();
 }
 
 }  // namespace penstock::internal

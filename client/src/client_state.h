@@ -1,34 +1,29 @@
-// ClientState: what the copies of a Client share: the session in use, and those before it.
+// ClientState: what the copies of a Client share: the session in use.
 #ifndef PENSTOCK_CLIENT_SRC_CLIENT_STATE_H_
 #define PENSTOCK_CLIENT_SRC_CLIENT_STATE_H_
 
 #include <atomic>
 #include <memory>
-#include <string>
-#include <vector>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "client/src/session.h"
+#include "client/src/thread_marks.h"
 
 namespace penstock::internal {
 
-// Thread safety: every call from any thread.
+// Thread safety: every call from any thread. No thread follows current_ without a mark (Visit, or
+// the short way of a get): another thread may open the next session and let this one go.
 class ClientState {
  public:
   ClientState(ClientOptions options, std::unique_ptr<Session> session);
-  // Sessions of which views or builders are still about live on until those are gone.
+  // A session of which views or builders are still about lives on until those are gone.
   ~ClientState();
 
-  // The session to use now. After a fork, or when the daemon died, opens another one.
-  absl::StatusOr<Session*> Current() {
-    Session* const session = current_.load(std::memory_order_acquire);
-    if (session->Usable()) [[likely]] return session;
-    return Reopen();
-  }
-  // The same without opening another: null when it is not usable. The hot path's.
-  Session* CurrentIfUsable() const {
-    Session* const session = current_.load(std::memory_order_acquire);
-    return session->Usable() ? session : nullptr;
+  // For a thread that is marked as in some session: that in use, alive or not. Null for a thread
+  // that is not registered, and in a child of a fork before its first call.
+  Session* CurrentForMarked() const {
+    return t_mark.fork_generation == fork_generation_.load(std::memory_order_acquire)
+               ? current_.load(std::memory_order_acquire) : nullptr;
   }
 
   // A session died with seals or deletes that no Sync had waited for: the next one says so.
@@ -37,11 +32,13 @@ class ClientState {
   std::atomic<bool> subscribed{false};
 
  private:
-  absl::StatusOr<Session*> Reopen();
+  friend class Visit;
+  absl::Status Reopen();
 
+  // That of current_. When a child opens its own session, this follows it.
+  std::atomic<uint32_t> fork_generation_;
+  std::atomic<Session*> current_;  // owned
   const ClientOptions options_;
-  std::atomic<Session*> current_;
-  std::vector<std::unique_ptr<Session>> sessions_;  // under the reopening lock
 };
 
 }  // namespace penstock::internal

@@ -3,6 +3,7 @@
 #include <penstock/object_view.h>
 
 #include "client/src/session.h"
+#include "client/src/visit.h"
 
 namespace penstock {
 
@@ -51,19 +52,23 @@ absl::Status NothingToSeal() {
 
 absl::StatusOr<ObjectId> Builder::Seal() {
   if (session_ == nullptr) return NothingToSeal();
+  const internal::Visit visit(session_);
   if (!session_->Usable()) return session_->WhyUnusable();
   return session_->Seal(*this);
 }
 
 absl::StatusOr<ObjectView> Builder::SealToView() {
   if (session_ == nullptr) return NothingToSeal();
+  const internal::Visit visit(session_);
   if (!session_->Usable()) return session_->WhyUnusable();
   return session_->SealToView(*this);
 }
 
 void Builder::Abort() {
   internal::Session* const session = std::exchange(session_, nullptr);
-  if (session != nullptr && session->FromThisProcess()) session->ReturnLease(*this);
+  if (session == nullptr || !session->FromThisProcess()) return;
+  const internal::Visit visit(session);
+  visit->ReturnLease(*this);
 }
 
 }  // namespace penstock

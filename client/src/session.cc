@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "client/src/retired_sessions.h"
 #include "store/base/errors.h"
 #include "store/base/host_limits.h"
 #include "store/base/store_directory.h"
@@ -17,8 +18,10 @@
 #include "store/shm/memory_file.h"
 
 namespace penstock::internal {
+
 absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ClientOptions& options) {
   WatchForks();
+  PrepareFence();
   std::unique_ptr<Session> session(new Session());
   session->fork_generation = ForkGeneration();
   PENSTOCK_RETURN_IF_ERROR(session->Connect(options));
@@ -104,6 +107,7 @@ absl::Status Session::Adopt(const WelcomeFacts& facts, std::vector<UniqueFd>& fd
   PENSTOCK_RETURN_IF_ERROR(segments_.Check(index_.capacity()));
   pins_ = PinRow(segments_.bitmap, segments_.pins);
   slots = &index_.slot(0);
+  reach_.store(index_.capacity(), std::memory_order_relaxed);
   arena = arena_mapping_.data();
   arena_bytes_ = facts.arena_bytes;
   revoked_ = &segments_.daemon->revoked;
@@ -166,7 +170,10 @@ void Session::Die(absl::Status why) {
     why_dead_ = std::move(why);
   }
   dead_.store(true, std::memory_order_release);
+  reach_.store(0, std::memory_order_release);
   completions_->WakeAll();
+  // Its views may need less of it now. This thread is a part of it: let another one look.
+  if (IsRetired()) RequestLook();
 }
 
 absl::Status Session::WhyUnusable() const {
@@ -183,52 +190,15 @@ absl::Status Session::WhyUnusable() const {
 }
 
 void Session::ReturnLeasesAhead() {
+  const std::lock_guard lock(returning_);
   completions_->DrainIfReady();
-  std::vector<Submission> records;
   for (const HeldLease& lease : leases_->TakeAll()) {
     Submission record{};
     record.op = SubmissionOp::kReturnLease;
     record.slot = lease.slot;
     record.generation = lease.generation;
     leases_->CountTaken();  // taken by us, only to be given back
-    records.push_back(record);
-  }
-  for (const Submission& record : records) {
     if (!submissions_->Push(record)) return;
-  }
-}
-
-bool Session::HasHandles() {
-  // Builders: leases taken whose end was not pushed. Views: pins in the row.
-  if (leases_->taken() != submissions_->ended_leases()) return true;
-  for (uint32_t slot = 0; slot < index_.capacity(); slot += kPinsPerPage) {
-    const uint64_t word =
-        segments_.bitmap[slot / kPinsPerPage / 64].load(std::memory_order_relaxed);
-    if (((word >> (slot / kPinsPerPage % 64)) & 1) == 0) continue;
-    for (uint32_t i = slot; i < slot + kPinsPerPage && i < index_.capacity(); ++i) {
-      if (pins_.Count(i) != 0) return true;
-    }
-  }
-  return false;
-}
-
-Session::~Session() {
-  if (!FromThisProcess()) {
-    // A child: the thread and most mappings are the parent's. Nothing to undo.
-    if (watcher_.joinable()) watcher_.detach();
-    return;
-  }
-  if (watcher_.joinable()) {
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t ignored = write(stop_watching_.get(), &one, sizeof(one));
-    watcher_.join();
-  }
-  if (socket_.valid() && !dead_.load(std::memory_order_relaxed)) {
-    if (segments_.client != nullptr) {
-      segments_.client->use.store(kClosed, std::memory_order_release);
-    }
-    [[maybe_unused]] const absl::Status ignored =
-        SendPacket(socket_.get(), GoodbyeMessage());
   }
 }
 

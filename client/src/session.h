@@ -20,6 +20,7 @@
 #include "client/src/fork_guard.h"
 #include "client/src/lease_cache.h"
 #include "client/src/submission_queue.h"
+#include "client/src/thread_marks.h"
 #include "store/shm/index_segment.h"
 #include "store/shm/mapping.h"
 #include "store/shm/pin_row.h"
@@ -28,6 +29,9 @@
 #include "store/wire/packet_socket.h"
 
 namespace penstock::internal {
+
+// A get or a release on the short way has a mark of its own (ThreadMark), which it takes back.
+enum class Way { kShort, kWithinACall };
 
 // Thread safety: every call from any thread of the process that opened it.
 class Session : public SessionHead {
@@ -41,12 +45,24 @@ class Session : public SessionHead {
   bool Usable() const {
     return IsOfThisProcess() && !dead_.load(std::memory_order_relaxed);
   }
+  bool IsDead() const { return dead_.load(std::memory_order_relaxed); }
   bool FromThisProcess() const { return IsOfThisProcess(); }
   absl::Status WhyUnusable() const;
   // Something was sealed or deleted after the last Sync.
   bool HasUnsynced();
-  // Builders or views of this session are still about.
-  bool HasHandles();
+
+  // Its end (session_end.cc). From here on no new call comes to it, but of its views and builders.
+  void Retire() {
+    retired_.store(true, std::memory_order_relaxed);
+    reach_.store(0, std::memory_order_relaxed);
+  }
+  bool IsRetired() const { return retired_.load(std::memory_order_relaxed); }
+  enum class Rest { kNothing, kHandles, kThreads };
+  // What keeps a retired session: views or builders, or threads that may be in it. Of a dead one
+  // that only handles keep, all goes that they do not need. One caller at a time.
+  Rest WhatKeepsIt(Patience patience);
+  // Of a dead session; in a child, of its parent's.
+  void CloseDescriptors();
 
   // Reads (session_get.cc).
   // Fills `view`, which holds nothing yet, if the object is here and sealed.
@@ -55,9 +71,13 @@ class Session : public SessionHead {
                                                   absl::Duration deadline);
   absl::StatusOr<bool> Contains(const ObjectId& id);
   absl::StatusOr<std::vector<ObjectInfo>> List();
+  template <Way kWay>
   Pinned PinAtFirstLook(const ObjectId& id);
   // The last steps of ObjectView::Release; the last of them as an ordinary function too.
   void ReleaseView(const Slot* object);
+  // Of an object without a published slot, or of a retired session.
+  static void ReleaseAtLength(Session* session, const Slot* object);
+  template <Way kWay>
   void ReleasePin(uint32_t slot);
   void Release(uint32_t slot);
   const Slot& slot(uint32_t index) const { return index_.slot(index); }
@@ -95,6 +115,9 @@ class Session : public SessionHead {
   void WatchSocket();
   void Die(absl::Status why);
   void ReturnLeasesAhead();
+  void Shed();
+  uint64_t OpenBuilders();
+  bool HasPins();
   void AskAgain();
 
   class LookAhead;
@@ -104,14 +127,17 @@ class Session : public SessionHead {
     uint32_t number;
   };
   ObjectView ViewOfOwn(uint32_t slot, const ObjectFacts& facts);
-  static void ReleaseOwnSlot(Session* session, const Slot* object);
   // The one of the view that this thread released last: allocating would double a seal's cost.
   static std::unique_ptr<OwnSlot> TakeSpareOwnSlot();
   static void KeepSpareOwnSlot(std::unique_ptr<OwnSlot> own);
 
   bool Holds(const Slot& object, const ObjectId& id) const;
+  template <Way kWay>
   static Pinned PinAtLength(Session* session, const ObjectId& id);
+  template <Way kWay>
   static Pinned RefusePin(Session* session, uint32_t slot);
+  template <Way kWay>
+  static void ReleaseTelling(Session* session, uint32_t slot, uint64_t word);
   static void TellOfRelease(Session* session, uint32_t slot, uint64_t word);
   bool GetUnpublished(const ObjectId& id, ObjectView& view);
   enum class AskingFor { kPresent, kFuture };
@@ -147,6 +173,10 @@ class Session : public SessionHead {
   PinRow pins_;
   const std::atomic<uint32_t>* revoked_ = nullptr;
   std::atomic<bool> dead_{false};
+  // Slots that the short ways of get and release take: all, then none. So what a dead or retired
+  // session needs beyond them costs no other a look.
+  std::atomic<uint32_t> reach_{0};
+  std::atomic<bool> retired_{false};
   std::atomic<uint64_t> synced_changes_{0};
   std::atomic<uint32_t> subscription_{0};  // SubscribeFlags
 
@@ -173,6 +203,20 @@ class Session : public SessionHead {
 
   mutable std::mutex death_mutex_;  // guards why_dead_
   absl::Status why_dead_;
+
+  std::mutex returning_;  // held while leases count as taken that no builder has
+  std::atomic<uint64_t> ended_when_dead_{0};  // builders
+  // A pinned slot that keeps a retired session: the release of any other changes nothing.
+  static constexpr uint32_t kNoSlot = ~uint32_t{0};
+  std::atomic<uint32_t> witness_{kNoSlot};
+  // WhatKeepsIt's.
+  bool fenced_ = false;
+  bool fenced_when_dead_ = false;  // a thread that found it alive shows its mark
+  bool no_getters_ = false;   // of those that may have begun before it retired
+  bool is_shed_ = false;
+  int64_t marks_count_from_ns_ = 0;
+  uint32_t first_pinned_ = 0;  // no slot before it is pinned, or will be
+  uint64_t builders_when_shed_ = 0;
 };
 
 }  // namespace penstock::internal

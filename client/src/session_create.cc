@@ -289,14 +289,6 @@ absl::StatusOr<std::vector<ObjectId>> Session::SealMany(std::span<Builder> build
   return ids;
 }
 
-void Session::ReturnLease(const Builder& builder) {
-  Submission record{};
-  record.op = SubmissionOp::kReturnLease;
-  record.slot = builder.lease_.slot;
-  record.generation = builder.lease_.generation;
-  submissions_->Push(record);
-}
-
 absl::Status Session::Delete(const ObjectId& id) {
   if (read_only_) [[unlikely]] return ReadOnlyStatus(asked_for_read_only_);
   switch (submissions_->PushDeleteOfNewest(id)) {

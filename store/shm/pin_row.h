@@ -45,7 +45,7 @@ class PinRow {
   void Unpin(uint32_t slot) { pins_[slot].count.fetch_sub(1, std::memory_order_seq_cst); }
 
   uint32_t Count(uint32_t slot) const {
-    return pins_[slot].count.load(std::memory_order_relaxed);
+    return pins_[slot].count.load(std::memory_order_seq_cst);
   }
   void Prefetch(uint32_t slot) const { __builtin_prefetch(&pins_[slot], 1); }
 

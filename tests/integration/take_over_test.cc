@@ -11,6 +11,7 @@
 #include "store/base/store_directory.h"
 #include "store/wire/control_message.h"
 #include "store/wire/packet_socket.h"
+#include "tests/integration/belongings.h"
 #include "tests/integration/helpers.h"
 #include "tools/penstockd/take_over.h"
 
@@ -91,6 +92,31 @@ TEST(TakeOver, TwentyTimesInARowFailsNoCall) {
   for (std::thread& thread : busy) thread.join();
   EXPECT_EQ(daemon.Status().Counter("restarts"), 20u);
   EXPECT_TRUE(NothingIsLeft(daemon));
+}
+
+TEST(TakeOver, TenInARowLeaveNoProcessWithMoreThanAfterTheFirst) {
+  TestDaemon daemon;
+  Client client = daemon.Connect();
+  Belongings client_first, keeper_first, daemon_first;
+  for (int i = 1; i <= 10; ++i) {
+    TakeOver(daemon);
+    daemon.WaitPopulated();
+    PutPattern(client, 1, 5000);
+    Must(client.Sync());
+    if (i == 1) {
+      client_first = Belongings::Now();
+      keeper_first = Belongings::Of(daemon.keeper_pid());
+      daemon_first = Belongings::Of(daemon.daemon_pid());
+    }
+    EXPECT_TRUE(Eventually([&] { return Belongings::Now().IsWithin(client_first); }))
+        << Belongings::Now() << "; after the first: " << client_first;
+    EXPECT_TRUE(Eventually([&] {
+      return Belongings::Of(daemon.keeper_pid()).IsWithin(keeper_first);
+    })) << Belongings::Of(daemon.keeper_pid()) << "; after the first: " << keeper_first;
+    EXPECT_TRUE(Eventually([&] {
+      return Belongings::Of(daemon.daemon_pid()).IsWithin(daemon_first);
+    })) << Belongings::Of(daemon.daemon_pid()) << "; after the first: " << daemon_first;
+  }
 }
 
 TEST(TakeOver, GoesOnWithWhatIsOnDisk) {

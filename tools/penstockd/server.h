@@ -96,7 +96,7 @@ class Server : public CoreHost, public NodeStore {
   absl::Status Recover(std::map<uint64_t, KeptConnection> sessions,
                        std::string_view core_state);
   absl::Status SendWelcome(const Connection& connection);
-  bool SaidGoodbye(const Connection& connection) const;
+  bool MayHaveHandles(const Connection& connection) const;
   absl::Status TellKeeper(const Connection& connection);
   bool ReplaceKeeper();
   absl::Status WatchSession(Connection& connection, SessionRow row);

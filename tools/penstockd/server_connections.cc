@@ -141,10 +141,13 @@ void Server::RefusePacket(Connection& connection, const absl::Status& why) {
                                 connection.refused_packets));
 }
 
-// The word in its segment outlives a good-bye that went to a daemon that died.
-bool Server::SaidGoodbye(const Connection& connection) const {
+// The word in its segment outlives a good-bye that went to a daemon that died. It also tells of a
+// process that could not take its welcome (out of descriptors, or of memory) and lives on: it never
+// had anything of this session.
+bool Server::MayHaveHandles(const Connection& connection) const {
   const SessionSegments segments = connection.segments(memory_.index.capacity());
-  return segments.client->use.load(std::memory_order_acquire) == kClosed;
+  const uint32_t use = segments.client->use.load(std::memory_order_acquire);
+  return use != kClosed && use != kNotYetUsed;
 }
 
 void Server::OnPacket(int socket_fd) {
@@ -159,7 +162,7 @@ void Server::OnPacket(int socket_fd) {
   if (!packet.ok() || packet->bytes.empty()) {
     // Hung up. A session's end is its process's end, not its socket's: a forked child may
     // keep one open, and a process that closed it may still hold pins.
-    if (connection.row && !SaidGoodbye(connection)) {
+    if (connection.row && MayHaveHandles(connection)) {
       reactor_->Remove(socket_fd);
     } else {
       Close(socket_fd);

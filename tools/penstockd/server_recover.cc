@@ -58,7 +58,7 @@ absl::Status Server::Recover(std::map<uint64_t, KeptConnection> sessions,
         break;
       case kNotYetUsed: {
         // It waits for a welcome that the last daemon may not have sent. A second one is
-        // ignored; if it hangs up instead, its process's end closes the session.
+        // ignored; if it hangs up instead, that closes the session.
         [[maybe_unused]] const absl::Status ignored = SendWelcome(connection);
         break;
       }

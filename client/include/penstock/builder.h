@@ -28,7 +28,9 @@ class Builder {
         id_(other.id_), size_(other.size_), metadata_size_(other.metadata_size_),
         type_tag_(other.type_tag_), flags_(other.flags_) {}
   Builder& operator=(Builder&& other) noexcept;
-  ~Builder() { Abort(); }
+  ~Builder() {
+    if (session_ != nullptr) Abort();
+  }
 
   // The payload, 64-byte aligned, with whatever bytes the block had before.
   std::span<std::byte> data() const;

@@ -117,7 +117,6 @@ class Client {
 
  private:
   explicit Client(std::shared_ptr<internal::ClientState> state) : state_(std::move(state)) {}
-  absl::StatusOr<internal::Session*> InUse() const;
   // When one look did not find it.
   absl::StatusOr<ObjectView> GetAtLength(const ObjectId& id, absl::Duration deadline);
 

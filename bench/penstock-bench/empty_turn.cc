@@ -72,7 +72,7 @@ class Turns : public EmptyTurns {
     std::byte* next = rings_.data();
     for (uint64_t number = 1; number <= sessions; ++number) {
       const SessionSegments segments =
-          SessionSegments::At(next, next + geometry.client_bytes, kSlots);
+          SessionSegments::At(next, next + geometry.client_bytes, kSlots, number);
       next += geometry.client_bytes + geometry.daemon_bytes;
       segments.Format(kSlots, number);
       PENSTOCK_RETURN_IF_ERROR(core_->OpenSession(segments, number, 1).status());

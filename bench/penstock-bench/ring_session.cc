@@ -55,7 +55,8 @@ absl::StatusOr<std::unique_ptr<RingSession>> RingSession::Open(const std::string
   PENSTOCK_ASSIGN_OR_RETURN(
       made->index_, IndexSegment::Attach(made->index_mapping_->data(), facts.index_bytes));
   made->segments_ = SessionSegments::At(made->client_mapping_.data(),
-                                        made->daemon_mapping_.data(), facts.capacity);
+                                        made->daemon_mapping_.data(), facts.capacity,
+                                        facts.session);
   PENSTOCK_RETURN_IF_ERROR(made->segments_.Check(facts.capacity));
   made->daemon_doorbell_ = std::move(fds[kFdDaemonDoorbell]);
   made->producer_ = made->segments_.MakeSubmissionProducer();

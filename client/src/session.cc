@@ -103,7 +103,7 @@ absl::Status Session::Adopt(const WelcomeFacts& facts, std::vector<UniqueFd>& fd
   PENSTOCK_ASSIGN_OR_RETURN(index_,
                             IndexSegment::Attach(index_mapping_.data(), facts.index_bytes));
   segments_ = SessionSegments::At(client_mapping_.data(), daemon_mapping_.data(),
-                                  facts.capacity);
+                                  facts.capacity, facts.session);
   PENSTOCK_RETURN_IF_ERROR(segments_.Check(index_.capacity()));
   pins_ = PinRow(segments_.bitmap, segments_.pins);
   slots = &index_.slot(0);

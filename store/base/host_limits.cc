@@ -109,13 +109,14 @@ absl::Status AddressSpaceStatus(int error, std::string_view what) {
   const auto limit = Limit(RLIMIT_AS);
   if (error == ENOMEM && limit && limit->rlim_cur != RLIM_INFINITY) {
     return ErrnoStatus(error, what,
-                       fmt::format("{} may take {} of address space (RLIMIT_AS): raise it where the "
-                                   "process is started (ulimit -v unlimited, LimitAS=)",
+                        fmt::format("{} may take {} of address space (RLIMIT_AS): raise it "
+                                    "where the process is started (ulimit -v unlimited, LimitAS=)",
                                    ThisProcess(), FormatBytes(limit->rlim_cur)));
   }
   return CallStatus(error, what,
                     "The process may have all the mappings that it is allowed (sysctl "
-                    "vm.max_map_count), or the host lets no more be reserved (vm.overcommit_memory)");
+                    "vm.max_map_count), or the host lets no more be reserved "
+                    "(vm.overcommit_memory)");
 }
 
 bool IsProcMounted() {

@@ -9,8 +9,6 @@ namespace {
 
 // How many objects one look at the pin columns may cover.
 constexpr size_t kEvictionBatch = 16;
-// From here on such a look takes about as long as the rest of an eviction.
-constexpr size_t kManySessions = 64;
 constexpr size_t kMostEvictionLooks = 4096;  // in a turn, where there are few sessions
 
 const SlotLook& LookAt(const std::vector<SlotLook>& sorted, uint32_t slot) {

@@ -1,5 +1,5 @@
-// The process around a core: what the core asks of it, what the core is given when it takes over and
-// says then, and the limits that the process sets.
+// The process around a core: what the core asks of it, what the core is given when it takes over
+// and says then, and the limits that the process sets.
 #ifndef PENSTOCK_STORE_OBJECT_CORE_HOST_H_
 #define PENSTOCK_STORE_OBJECT_CORE_HOST_H_
 

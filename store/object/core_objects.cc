@@ -23,8 +23,8 @@ std::optional<uint32_t> Core::Find(const ObjectId& id) const {
 
 namespace {
 
-// Deletes of which one look at all rows finds the pins: what a ring gives in a turn.
-constexpr size_t kMostMarked = 128;
+// Deletes of which one look at all rows finds the pins.
+constexpr size_t kMostMarked = 256;
 // Half of them and more are gone: so there are never many more than twice as many as objects.
 constexpr size_t kSweptForEach = 8;
 // At one call of LookAgainAtKept, where there are few sessions.

@@ -39,7 +39,6 @@ bool Core::Drain(SessionRow row, uint32_t most) {
     if (!Handle(row, record)) break;
     PENSTOCK_CRASH_POINT(kRecordHandled);
   }
-  if (!marked_.empty()) FreeMarked();
   // Before another ring's record is taken, so that a replay after a crash is harmless.
   if (count > 0) session.submissions.PublishHead();
   if (count > 0) PENSTOCK_CRASH_POINT(kHeadPublished);
@@ -55,6 +54,9 @@ bool Core::Turn() {
     AnswerDeferred();
     worked = true;
   }
+  // With many sessions, the next turns may bring more for the same look at all rows, unless
+  // somebody waits for the room.
+  if (columns_.size() < kManySessions || !worked || !room_waiters_.empty()) FreeMarked();
   if (room_changed_ || others_.go_on) ServeRoomWaiters();
   if (room_waiters_.empty() || open_rows_.empty()) rows_to_ask_ = 0;
   if (rows_to_ask_ > 0) AskForLeases();
@@ -235,6 +237,7 @@ void Core::Resolve(const std::vector<Deferred>& deferred) {
 }
 
 bool Core::PreparePark() {
+  if (!marked_.empty()) return false;
   if (rounds_.rings_left > 0 || !closings_.empty() || !sweeps_.empty()) return false;
   if (!deferred_.empty() || !late_cancels_.empty() || !tellings_.empty()) return false;
   if (IsCompacting() || rows_to_ask_ > 0) return false;

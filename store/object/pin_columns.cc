@@ -9,7 +9,7 @@ namespace penstock {
 namespace {
 
 // A miss of the second-level cache takes as long as some rows.
-constexpr size_t kAhead = 16;
+constexpr size_t kAhead = 8;
 
 // Slots whose pages have their bits in one word of the bitmap.
 struct Group {

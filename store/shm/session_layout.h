@@ -5,7 +5,8 @@
 //      client's segment
 //        0       ClientHeader, 4096 bytes
 //        4096    submissions: kSubmissionEntries x 64 bytes
-//        then    pin bitmap: one bit for each 4 KiB page of pins, rounded up to 4 KiB
+//        then    pin bitmap: one bit for each 4 KiB page of pins, from (session % 32) x 64 bytes
+//                on; with the 2 KiB of that rounded up to 4 KiB
 //        then    pins: capacity x 8 bytes, starting at a multiple of 2 MiB
 //      daemon's segment
 //        0       DaemonHeader, 4096 bytes
@@ -253,6 +254,8 @@ static_assert(offsetof(DaemonHeader, unwatched) == 264);
 static_assert(sizeof(DaemonHeader) == 320);
 
 inline constexpr uint64_t kSegmentHeaderBytes = 4096;
+inline constexpr uint64_t kBitmapColours = 32;
+inline constexpr uint64_t kColourBytes = 64;
 
 }  // namespace penstock
 

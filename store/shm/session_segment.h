@@ -15,17 +15,25 @@ namespace penstock {
 
 struct SessionGeometry {
   uint64_t bitmap_offset = 0;
+  uint64_t bitmap_bytes = 0;  // whole pages, with the room for its colour
   uint64_t pins_offset = 0;
   uint64_t client_bytes = 0;
   uint64_t daemon_bytes = 0;
+
+  // The bitmaps of all sessions are read one after the other: where they began at the same place
+  // in their pages, thousands of them would share a few sets of the caches.
+  static uint64_t BitmapColour(uint64_t session) {
+    return session % kBitmapColours * kColourBytes;
+  }
 
   static SessionGeometry For(uint32_t capacity) {
     SessionGeometry geometry;
     geometry.bitmap_offset = kSegmentHeaderBytes + kSubmissionEntries * sizeof(Submission);
     const uint64_t pages = RoundUp(capacity, kPinsPerPage) / kPinsPerPage;
-    const uint64_t bitmap_bytes = RoundUp(pages, 64) / 8;
+    geometry.bitmap_bytes = RoundUp(
+        RoundUp(pages, 64) / 8 + (kBitmapColours - 1) * kColourBytes, 4 * kKiB);
     geometry.pins_offset =
-        RoundUp(geometry.bitmap_offset + RoundUp(bitmap_bytes, 4 * kKiB), kHugePageBytes);
+        RoundUp(geometry.bitmap_offset + geometry.bitmap_bytes, kHugePageBytes);
     geometry.client_bytes =
         geometry.pins_offset + RoundUp(uint64_t{capacity} * sizeof(Pin), kHugePageBytes);
     geometry.daemon_bytes =
@@ -48,16 +56,16 @@ struct SessionSegments {
   std::atomic<uint64_t>* bitmap = nullptr;
   Pin* pins = nullptr;
 
-  static SessionSegments At(std::byte* client_base, std::byte* daemon_base,
-                            uint32_t capacity) {
+  static SessionSegments At(std::byte* client_base, std::byte* daemon_base, uint32_t capacity,
+                            uint64_t session) {
     const SessionGeometry geometry = SessionGeometry::For(capacity);
     SessionSegments view;
     view.client = reinterpret_cast<ClientHeader*>(client_base);
     view.daemon = reinterpret_cast<DaemonHeader*>(daemon_base);
     view.submissions = reinterpret_cast<Submission*>(client_base + kSegmentHeaderBytes);
     view.completions = reinterpret_cast<Completion*>(daemon_base + kSegmentHeaderBytes);
-    view.bitmap =
-        reinterpret_cast<std::atomic<uint64_t>*>(client_base + geometry.bitmap_offset);
+    view.bitmap = reinterpret_cast<std::atomic<uint64_t>*>(
+        client_base + geometry.bitmap_offset + SessionGeometry::BitmapColour(session));
     view.pins = reinterpret_cast<Pin*>(client_base + geometry.pins_offset);
     return view;
   }

@@ -38,7 +38,7 @@ RawSession::RawSession(const std::string& dir, bool read_only)
   daemon_mapping = map(kFdDaemonSegment, geometry.daemon_bytes, Access::kReadOnly);
   index = Must(IndexSegment::Attach(index_mapping.data(), facts.index_bytes));
   segments = SessionSegments::At(client_mapping.data(), daemon_mapping.data(),
-                                 facts.capacity);
+                                 facts.capacity, facts.session);
   Must(segments.Check(facts.capacity));
   producer_ = segments.MakeSubmissionProducer();
   consumer_ = segments.MakeCompletionConsumer();

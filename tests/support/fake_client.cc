@@ -88,7 +88,7 @@ FakeClient::FakeClient(IndexSegment index, uint64_t number, int32_t pid, Session
       client_memory_(SessionGeometry::For(index.capacity()).client_bytes),
       daemon_memory_(SessionGeometry::For(index.capacity()).daemon_bytes),
       segments_(SessionSegments::At(client_memory_.data(), daemon_memory_.data(),
-                                    index.capacity())),
+                                    index.capacity(), number)),
       producer_(segments_.MakeSubmissionProducer()),
       consumer_(segments_.MakeCompletionConsumer()),
       pins_(segments_.bitmap, segments_.pins) {

@@ -57,7 +57,9 @@ absl::Status ReadSegments(const WindowPage::Session& page, uint32_t capacity, ui
                                                                 geometry.daemon_bytes));
   PENSTOCK_ASSIGN_OR_RETURN(const Mapping client, MapForReading(page.client_segment.get(),
                                                                 geometry.client_bytes));
-  const SessionSegments segments = SessionSegments::At(client.data(), daemon.data(), capacity);
+  const SessionSegments segments = SessionSegments::At(
+      client.data(), daemon.data(), capacity,
+      reinterpret_cast<const DaemonHeader*>(daemon.data())->session);
   const DaemonHeader& ours = *segments.daemon;
   const ClientHeader& theirs = *segments.client;
   look.submissions_taken = ours.submission_head.load(std::memory_order_acquire);

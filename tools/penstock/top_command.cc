@@ -80,7 +80,8 @@ void PrintText(const LookOptions& options, const StoreView& view, const StoreSum
   std::cout << fmt::format("Penstock store at {}: daemon {}; {} restarts\n", options.dir,
                            DaemonOf(view), view.has_store() ? view.restarts() : 0);
   std::cout << fmt::format(
-      "objects {} ({})  leases {} ({})  pinned {} ({})  free {} of {}  disk {} ({})\n", sums.objects().count,
+      "objects {} ({})  leases {} ({})  pinned {} ({})  free {} of {}  disk {} ({})\n",
+      sums.objects().count,
       FormatBytes(sums.objects().bytes), sums.leased.count, FormatBytes(sums.leased.bytes),
       sums.pinned.count, FormatBytes(sums.pinned.bytes), FormatBytes(sums.free_bytes),
       FormatBytes(sums.arena_bytes), sums.on_disk.objects, FormatBytes(sums.on_disk.bytes));

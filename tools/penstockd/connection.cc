@@ -95,7 +95,8 @@ absl::StatusOr<Connection> Connection::Accept(UniqueFd& socket) {
   return connection;
 }
 
-absl::Status Connection::MakeSession(uint32_t capacity, uint64_t session_number) {
+absl::Status Connection::MakeSession(uint32_t capacity, uint64_t session_number,
+                                     BitmapWindow& bitmaps) {
   const SessionGeometry geometry = SessionGeometry::For(capacity);
   number = session_number;
   PENSTOCK_ASSIGN_OR_RETURN(client_file, MemoryFile::Create("client", geometry.client_bytes));
@@ -103,12 +104,12 @@ absl::Status Connection::MakeSession(uint32_t capacity, uint64_t session_number)
   PENSTOCK_ASSIGN_OR_RETURN(daemon_read_only, daemon_file.ReopenReadOnly());
   PENSTOCK_ASSIGN_OR_RETURN(daemon_doorbell, MakeDoorbell());
   PENSTOCK_ASSIGN_OR_RETURN(client_doorbell, MakeClientDoorbell());
-  PENSTOCK_RETURN_IF_ERROR(MapSession(capacity));
+  PENSTOCK_RETURN_IF_ERROR(MapSession(capacity, bitmaps));
   segments(capacity).Format(capacity, number);
   return absl::OkStatus();
 }
 
-absl::Status Connection::MapSession(uint32_t capacity) {
+absl::Status Connection::MapSession(uint32_t capacity, BitmapWindow& bitmaps) {
   const SessionGeometry geometry = SessionGeometry::For(capacity);
   PENSTOCK_ASSIGN_OR_RETURN(client_mapping,
                             Mapping::Map(client_file.fd(), geometry.client_bytes,
@@ -116,7 +117,18 @@ absl::Status Connection::MapSession(uint32_t capacity) {
   PENSTOCK_ASSIGN_OR_RETURN(daemon_mapping,
                             Mapping::Map(daemon_file.fd(), geometry.daemon_bytes,
                                          Access::kReadWrite, OnFork::kDrop));
+  PENSTOCK_ASSIGN_OR_RETURN(bitmap_pane, bitmaps.Open(client_file.fd()));
   return absl::OkStatus();
+}
+
+SessionSegments Connection::segments(uint32_t capacity) const {
+  SessionSegments all =
+      SessionSegments::At(client_mapping.data(), daemon_mapping.data(), capacity, number);
+  if (std::byte* const region = bitmap_pane.data(); region != nullptr) {
+    all.bitmap = reinterpret_cast<std::atomic<uint64_t>*>(
+        region + SessionGeometry::BitmapColour(number));
+  }
+  return all;
 }
 
 std::vector<UniqueFd> Connection::TakeDescriptors() {
@@ -130,7 +142,8 @@ std::vector<UniqueFd> Connection::TakeDescriptors() {
   return all;
 }
 
-absl::StatusOr<Connection> Connection::Keep(KeptConnection kept, uint32_t capacity) {
+absl::StatusOr<Connection> Connection::Keep(KeptConnection kept, uint32_t capacity,
+                                            BitmapWindow& bitmaps) {
   const SessionGeometry geometry = SessionGeometry::For(capacity);
   Connection connection;
   connection.number = kept.number;
@@ -148,7 +161,7 @@ absl::StatusOr<Connection> Connection::Keep(KeptConnection kept, uint32_t capaci
   PENSTOCK_ASSIGN_OR_RETURN(
       connection.daemon_file,
       MemoryFile::Adopt(std::move(kept.daemon_file), geometry.daemon_bytes));
-  PENSTOCK_RETURN_IF_ERROR(connection.MapSession(capacity));
+  PENSTOCK_RETURN_IF_ERROR(connection.MapSession(capacity, bitmaps));
   return connection;
 }
 

@@ -12,6 +12,7 @@
 #include "store/shm/mapping.h"
 #include "store/shm/memory_file.h"
 #include "store/shm/session_segment.h"
+#include "tools/penstockd/bitmap_window.h"
 #include "tools/penstockd/kept_store.h"
 
 namespace penstock {
@@ -33,16 +34,17 @@ struct Connection {
   UniqueFd daemon_read_only;
   Mapping client_mapping;
   Mapping daemon_mapping;
+  BitmapWindow::Pane bitmap_pane;
   UniqueFd daemon_doorbell;  // rung by the client
   UniqueFd client_doorbell;  // rung by us: our own open file of it, which nobody else has
 
   // Makes and formats the segments and doorbells of a session.
-  absl::Status MakeSession(uint32_t capacity, uint64_t number);
+  absl::Status MakeSession(uint32_t capacity, uint64_t number, BitmapWindow& bitmaps);
   // The session of a daemon that died, as the keeper kept it.
-  static absl::StatusOr<Connection> Keep(KeptConnection kept, uint32_t capacity);
-  SessionSegments segments(uint32_t capacity) const {
-    return SessionSegments::At(client_mapping.data(), daemon_mapping.data(), capacity);
-  }
+  static absl::StatusOr<Connection> Keep(KeptConnection kept, uint32_t capacity,
+                                         BitmapWindow& bitmaps);
+  // Its bitmap is read through the pane, if it has one.
+  SessionSegments segments(uint32_t capacity) const;
 
   // What the client gets of its doorbell.
   absl::StatusOr<UniqueFd> DoorbellForClient() const;
@@ -62,7 +64,7 @@ struct Connection {
   }
 
  private:
-  absl::Status MapSession(uint32_t capacity);
+  absl::Status MapSession(uint32_t capacity, BitmapWindow& bitmaps);
 };
 
 }  // namespace penstock

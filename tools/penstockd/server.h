@@ -18,6 +18,7 @@
 #include "store/reactor/reactor.h"
 #include "store/wire/control_message.h"
 #include "tools/penstockd/antechamber.h"
+#include "tools/penstockd/bitmap_window.h"
 #include "tools/penstockd/connection.h"
 #include "tools/penstockd/copy_choice.h"
 #include "tools/penstockd/descriptor_sink.h"
@@ -155,6 +156,7 @@ class Server : public CoreHost, public NodeStore {
   TurnClock turn_clock_;
   int64_t polled_ns_ = 0;
   int64_t next_bells_ns_ = 0;
+  BitmapWindow bitmaps_;  // outlives the connections
   absl::flat_hash_map<int, std::unique_ptr<Connection>> connections_;  // by socket
   std::vector<Connection*> by_row_;
   Antechamber antechamber_;                 // those of them without a session

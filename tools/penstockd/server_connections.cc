@@ -247,7 +247,7 @@ absl::Status Server::OpenSession(Connection& connection) {
   PENSTOCK_RETURN_IF_ERROR(CheckSessionsOf(connection.uid));
   const uint32_t capacity = memory_.index.capacity();
   const uint64_t number = memory_.lease_table.header().next_session;
-  PENSTOCK_RETURN_IF_ERROR(connection.MakeSession(capacity, number));
+  PENSTOCK_RETURN_IF_ERROR(connection.MakeSession(capacity, number, bitmaps_));
   PENSTOCK_ASSIGN_OR_RETURN(
       const SessionRow row,
       core_->OpenSession(connection.segments(capacity), number, connection.pid,

@@ -81,6 +81,7 @@ void Server::HandOver(int socket_fd, const wire::TakeOver& heir) {
 // The core, in memory that the next daemon can go on with. What the last core left, where there
 // is any that can be read.
 absl::StatusOr<std::string> Server::PrepareCore(UniqueFd slot_infos, UniqueFd core_state) {
+  PENSTOCK_RETURN_IF_ERROR(bitmaps_.Reserve(options_.max_sessions, memory_.index.capacity()));
   const uint64_t bytes = uint64_t{memory_.index.capacity()} * sizeof(SlotInfo);
   std::string state;
   if (slot_infos.valid() && core_state.valid()) {

@@ -29,7 +29,8 @@ absl::Status Server::Recover(std::map<uint64_t, KeptConnection> sessions,
   std::vector<int> sockets;
   for (auto& [number, fds] : sessions) {
     // One that cannot be mapped is no reason to forget its pins: better no daemon.
-    PENSTOCK_ASSIGN_OR_RETURN(Connection made, Connection::Keep(std::move(fds), capacity));
+    PENSTOCK_ASSIGN_OR_RETURN(Connection made, 
+                             Connection::Keep(std::move(fds), capacity, bitmaps_));
     auto connection = std::make_unique<Connection>(std::move(made));
     kept.push_back({connection->segments(capacity), connection->number, connection->pid,
                     connection->role});

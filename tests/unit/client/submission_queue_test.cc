@@ -33,7 +33,7 @@ struct Fixture {
   TestIndex index{64};
   ZeroedMemory client{SessionGeometry::For(64).client_bytes};
   ZeroedMemory daemon{SessionGeometry::For(64).daemon_bytes};
-  SessionSegments segments = SessionSegments::At(client.data(), daemon.data(), 64);
+  SessionSegments segments = SessionSegments::At(client.data(), daemon.data(), 64, 1);
   UniqueFd bell = *MakeDoorbell();
   std::atomic<bool> dead{false};
   std::pair<UniqueFd, UniqueFd> sockets = SocketPair();

@@ -40,7 +40,8 @@ TEST_F(CoreShare, ObjectsOfAnEndedSessionGoInManyTurns) {
   store.Close(leaver);
   EXPECT_LE(Deleted(), kShare);
   EXPECT_FALSE(store.core().PreparePark()) << "there is more to do";
-  EXPECT_GT(TurnsOfShares([this] { return Deleted(); }, kShare), kMany / static_cast<int>(kShare) - 2);
+  const int turns = TurnsOfShares([this] { return Deleted(); }, kShare);
+  EXPECT_GT(turns, kMany / static_cast<int>(kShare) - 2);
   EXPECT_EQ(Deleted(), uint64_t{kMany});
   EXPECT_EQ(store.core().Stats().objects, 0u);
 }
@@ -57,8 +58,9 @@ TEST_F(CoreShare, ObjectsOfSessionsThatAreDroppedTogetherGoInManyTurns) {
 }
 
 TEST_F(CoreShare, WhatIsOnDiskOfADroppedSessionGoesToo) {
-  FakeDisk disk([this](uint64_t offset, uint64_t bytes) { return store.Bytes(offset, bytes); });
-  FakeStore small{{.slots = 256, .arena_bytes = 64 * kKiB, .limits = {.most_steps_in_turn = kShare}}};
+  FakeStore small{{.slots = 256,
+                   .arena_bytes = 64 * kKiB,
+                   .limits = {.most_steps_in_turn = kShare}}};
   FakeDisk its_disk([&](uint64_t offset, uint64_t bytes) { return small.Bytes(offset, bytes); });
   small.core().EnableSpill(&its_disk);
   FakeClient& maker = small.Open();

@@ -10,11 +10,14 @@ namespace {
 
 using testing::ZeroedMemory;
 
+// The last colour: the farthest behind.
+constexpr uint64_t kNumber = 31;
+
 struct Memory {
   explicit Memory(uint32_t slots)
       : capacity(slots), client(SessionGeometry::For(slots).client_bytes),
         daemon(SessionGeometry::For(slots).daemon_bytes),
-        segments(SessionSegments::At(client.data(), daemon.data(), slots)) {}
+        segments(SessionSegments::At(client.data(), daemon.data(), slots, kNumber)) {}
   uint32_t capacity;
   ZeroedMemory client;
   ZeroedMemory daemon;
@@ -63,7 +66,9 @@ TEST(SessionSegment, TablesLieInTheirSegmentsAndDoNotOverlap) {
     const uint64_t rings_end = kSegmentHeaderBytes + kSubmissionEntries * sizeof(Submission);
     const uint64_t pages = (uint64_t{capacity} + kPinsPerPage - 1) / kPinsPerPage;
     EXPECT_GE(geometry.bitmap_offset, rings_end);
-    EXPECT_GE(geometry.pins_offset, geometry.bitmap_offset + (pages + 63) / 64 * 8);
+    EXPECT_GE(geometry.pins_offset, geometry.bitmap_offset +
+                                        SessionGeometry::BitmapColour(kNumber) +
+                                        (pages + 63) / 64 * 8);
     EXPECT_EQ(geometry.pins_offset % kHugePageBytes, 0u);
     EXPECT_GE(geometry.client_bytes, geometry.pins_offset + capacity * sizeof(Pin));
     EXPECT_EQ(geometry.client_bytes % kHugePageBytes, 0u);

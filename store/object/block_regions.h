@@ -1,5 +1,6 @@
-// BlockRegions: which slots have a block that begins in each 2 MiB of the arena. Compaction
-// asks for them in the order of addresses; nobody else needs that order.
+// BlockRegions: which slots have a block that begins in each region of the arena. Compaction asks
+// for them in the order of addresses; nobody else needs that order. A region is 128 KiB to 2 MiB
+// long: small enough that its blocks are looked at in one turn, and few enough for large arenas.
 //
 // The price falls on compaction and not on creates and deletes: nothing is kept until it is
 // first needed, a slot that gets a block in the region it is listed in costs one comparison,
@@ -15,22 +16,32 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <vector>
 
+#include "store/base/check.h"
 #include "store/base/units.h"
 
 namespace penstock {
 
 class BlockRegions {
  public:
-  static constexpr uint64_t kRegionBytes = 2 * kMiB;
-  static uint64_t RegionOf(uint64_t offset) { return offset / kRegionBytes; }
+  static constexpr uint64_t kLeastRegionBytes = 128 * kKiB;
+  static constexpr uint64_t kMostRegionBytes = 2 * kMiB;
 
   bool active() const { return !regions_.empty(); }
   uint64_t size() const { return regions_.size(); }
+  uint64_t region_bytes() const { return region_bytes_; }
+  uint64_t RegionOf(uint64_t offset) const { return offset / region_bytes_; }
+  // Cost: the table by slots is touched as it is used, and no sooner.
   void Activate(uint64_t arena_bytes, uint32_t slots) {
-    regions_.resize(RegionOf(arena_bytes + kRegionBytes - 1));
-    listed_.resize(slots);
+    while (region_bytes_ < kMostRegionBytes && arena_bytes / region_bytes_ > kManyRegions) {
+      region_bytes_ *= 2;
+    }
+    regions_.resize(RegionOf(arena_bytes + region_bytes_ - 1));
+    listed_.reset(static_cast<uint32_t*>(calloc(slots, sizeof(uint32_t))));
+    PENSTOCK_CHECK(listed_ != nullptr) << "no memory for " << slots << " slots";
   }
 
   // The slot's block begins at `offset` from now on.
@@ -73,8 +84,14 @@ class BlockRegions {
     regions_[region].limit = 2 * slots.size() + 64;
   }
 
+  struct Free {
+    void operator()(uint32_t* memory) const { free(memory); }
+  };
+  static constexpr uint64_t kManyRegions = 32768;
+
+  uint64_t region_bytes_ = kLeastRegionBytes;
   std::vector<Region> regions_;
-  std::vector<uint32_t> listed_;  // by slot: region + 1, or 0
+  std::unique_ptr<uint32_t[], Free> listed_;  // by slot: region + 1, or 0
 };
 
 }  // namespace penstock

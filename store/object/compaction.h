@@ -23,7 +23,7 @@ namespace penstock {
 // (streaming stores, 8 to 16 GB/s), or as long of looking.
 inline constexpr uint64_t kCopiedBytesPerTurn = 1 * kMiB;
 inline constexpr uint32_t kBlocksSeenPerTurn = 4096;
-inline constexpr uint32_t kSlotsListedPerTurn = 16384;
+inline constexpr uint32_t kSlotsListedPerTurn = 8192;
 // A search that has seen so many blocks and found a window takes it, and the next one begins
 // where it stopped.
 inline constexpr uint64_t kBlocksSeenPerSearch = 65536;

@@ -29,8 +29,6 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/btree_map.h"
-#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
@@ -48,6 +46,7 @@
 #include "store/object/graveyard.h"
 #include "store/object/intrusive_slots.h"
 #include "store/object/pin_columns.h"
+#include "store/object/pool_allocator.h"
 #include "store/object/session.h"
 #include "store/object/spill_host.h"
 #include "store/shm/hash_index.h"
@@ -356,7 +355,8 @@ class Core {
   void FreeLater(uint32_t slot);
   void FreeMarked();
   void FreeMarkedIfItMatters();
-  void FreeMarked(std::span<const SlotGeneration> marked_slots);
+  size_t FreeMarked(std::span<const SlotGeneration> marked_slots);
+  void FreeAllMarked();
   bool IsPinned(uint32_t slot) const { return columns_.IsPinned(slot); }
   bool IsInUse(uint32_t slot) const;
   uint64_t LastUse(uint32_t slot);
@@ -423,14 +423,16 @@ class Core {
   std::vector<uint32_t> free_slots_;
   uint32_t fresh_slot_ = 0;
   // Trees, where there may be a million: a hash table that grows moves all at once.
-  absl::btree_map<ObjectId, uint32_t> overflow_;
-  absl::btree_map<ObjectId, uint32_t> reserved_;         // chosen ids, not sealed yet
-  absl::btree_set<uint32_t> doomed_;                     // deleted, still pinned or held
-  std::vector<SlotGeneration> marked_;  // deleted, the pins not looked at yet: FreeMarked
+  PooledMap<ObjectId, uint32_t> overflow_;
+  PooledMap<ObjectId, uint32_t> reserved_;         // chosen ids, not sealed yet
+  PooledSet<uint32_t> doomed_;                     // deleted, still pinned or held
+  std::deque<SlotGeneration> marked_;  // deleted, the pins not looked at yet: FreeMarked
+  size_t mark_words_left_ = kPinWordsInATurn;  // of pins, to be read for them in this turn
+  size_t words_for_a_look_ = 0;  // at one slot, in the last look
   EvictionQueue evictable_;
   // Evictable, found pinned, and out of the queue until something of that changes.
-  absl::btree_map<uint32_t, EvictionEntry> left_queue_;
-  absl::btree_map<uint32_t, CleanCopy> left_clean_;  // the same of clean_
+  PooledMap<uint32_t, EvictionEntry> left_queue_;
+  PooledMap<uint32_t, CleanCopy> left_clean_;  // the same of clean_
   uint32_t look_again_at_doomed_ = 0;  // from this slot on: LookAgainAtKept
   uint32_t look_again_at_pinned_ = 0;
   uint32_t look_again_at_clean_ = 0;
@@ -447,14 +449,14 @@ class Core {
   PinColumns columns_;  // of the open rows
   std::vector<SessionRow> free_rows_;
   absl::flat_hash_map<uint64_t, SessionRow> rows_by_number_;
-  absl::btree_map<uint64_t, uint32_t> departed_makers_;  // of ended sessions, by number
-  absl::btree_set<uint64_t> objects_go_with_;  // sessions whose objects end with them
+  PooledMap<uint64_t, uint32_t> departed_makers_;  // of ended sessions, by number
+  PooledSet<uint64_t> objects_go_with_;  // sessions whose objects end with them
   ChunkedArray<Maker> makers_;
   ChunkedArray<uint32_t> free_makers_;
 
-  absl::btree_set<Waiter> waiters_;
+  PooledSet<Waiter> waiters_;
   std::deque<Telling> tellings_;
-  absl::btree_map<uint64_t, RoomWaiter> room_waiters_;  // by ticket: first come, first served
+  PooledMap<uint64_t, RoomWaiter> room_waiters_;  // by ticket: first come, first served
   uint64_t last_ticket_ = 0;
   OthersPass others_;
   size_t rows_to_ask_ = 0;       // for leases that they hold ahead of need
@@ -468,9 +470,9 @@ class Core {
   std::deque<SessionRow> unpublished_rows_;
 
   SpillHost* spill_ = nullptr;                           // null: nothing goes to disk
-  absl::btree_map<ObjectId, uint32_t> spilled_;      // on disk only: the copy
-  absl::btree_map<ObjectId, Restore> restoring_;
-  absl::btree_map<uint64_t, SpillJob> spill_jobs_;   // by ticket
+  PooledMap<ObjectId, uint32_t> spilled_;      // on disk only: the copy
+  PooledMap<ObjectId, Restore> restoring_;
+  PooledMap<uint64_t, SpillJob> spill_jobs_;   // by ticket
   std::array<std::deque<CleanCopy>, kPriorities> clean_; // in memory and on disk, by priority
   uint64_t next_ticket_ = 1;
   uint64_t clean_bytes_ = 0;

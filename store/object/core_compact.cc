@@ -123,7 +123,7 @@ void Core::FeedRegion(uint64_t region) {
   c.blocks.clear();
   c.regions.ForEach(region, [&](uint32_t slot) {
     const LeaseEntry& lease = leases_[slot];
-    if (lease.kind == LeaseKind::kNone || BlockRegions::RegionOf(lease.offset) != region) {
+    if (lease.kind == LeaseKind::kNone || c.regions.RegionOf(lease.offset) != region) {
       return false;
     }
     c.blocks.push_back({slot, 0, lease.offset, lease.block_bytes});
@@ -138,7 +138,7 @@ void Core::FeedRegion(uint64_t region) {
     const auto range = std::prev(ranges.upper_bound(offset));
     c.range_end = range->first + range->second;
     // From the middle of a range: what reaches into it from below is not known.
-    if (range->first >= c.first_region * BlockRegions::kRegionBytes || c.seen_regions > 0) {
+    if (range->first >= c.first_region * c.regions.region_bytes() || c.seen_regions > 0) {
       c.search->BeginRange(range->first);
     } else {
       c.search->Forget();
@@ -173,7 +173,7 @@ void Core::EndSearch() {
   }
   c.begin = best->begin;
   c.end = best->begin + c.window_bytes;
-  c.next_region = BlockRegions::RegionOf(c.begin);
+  c.next_region = c.regions.RegionOf(c.begin);
   c.victims.clear();
   allocator_.ReserveWindow(c.begin, c.end);
   c.phase = Phase::kEmptying;
@@ -230,11 +230,11 @@ bool Core::NextVictim() {
 bool Core::CollectVictims() {
   Compaction& c = compaction_;
   while (c.victims.size() < kBlocksSeenPerTurn &&
-         c.next_region <= BlockRegions::RegionOf(c.end - 1)) {
+         c.next_region <= c.regions.RegionOf(c.end - 1)) {
     const uint64_t region = c.next_region++;
     c.regions.ForEach(region, [&](uint32_t slot) {
       const LeaseEntry& lease = leases_[slot];
-      if (lease.kind == LeaseKind::kNone || BlockRegions::RegionOf(lease.offset) != region) {
+      if (lease.kind == LeaseKind::kNone || c.regions.RegionOf(lease.offset) != region) {
         return false;
       }
       if (lease.offset < c.end && lease.offset + lease.block_bytes > c.begin) {

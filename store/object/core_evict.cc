@@ -9,7 +9,9 @@ namespace {
 
 // How many objects one look at the pin columns may cover.
 constexpr size_t kEvictionBatch = 16;
-constexpr size_t kMostEvictionLooks = 4096;  // in a turn, where there are few sessions
+// Words of pins that are read as long as one candidate takes.
+constexpr size_t kWordsForALook = 16;
+constexpr size_t kMostEvictionLooks = 512;  // in a turn, where there are few sessions: 0.5 ms
 
 const SlotLook& LookAt(const std::vector<SlotLook>& sorted, uint32_t slot) {
   return *std::lower_bound(sorted.begin(), sorted.end(), slot,
@@ -40,7 +42,9 @@ bool Core::EvictFor(uint64_t block_bytes) {
       PENSTOCK_CRASH_POINT(kEvictMarked);
       looks.push_back({.slot = entry.slot});
     }
-    columns_.LookForPins(looks);
+    const size_t words = columns_.LookForPins(looks);
+    words_for_a_look_ = words / std::max<size_t>(looks.size(), 1);
+    eviction_looks_left_ -= std::min(eviction_looks_left_, words / kWordsForALook);
     std::vector<SlotLook> pinned;
     for (const EvictionEntry& entry : batch) {
       if (infos_[entry.slot].holds > 0 || LookAt(looks, entry.slot).is_pinned) {
@@ -78,7 +82,8 @@ bool Core::EvictFor(uint64_t block_bytes) {
 void Core::BeginEvictionLooks() {
   has_more_to_flush_ = false;
   eviction_looks_left_ =
-      std::max<size_t>(kMostEvictionLooks / (1 + columns_.size() / kManySessions), kEvictionBatch);
+      std::max<size_t>(kMostEvictionLooks / (1 + columns_.size() / (8 * kManySessions)),
+                       kEvictionBatch);
 }
 
 void Core::ReturnToQueue(uint32_t slot) {
@@ -112,7 +117,9 @@ std::vector<EvictionEntry> Core::LeastRecentlyUsed(uint64_t wanted_bytes) {
   std::vector<EvictionEntry> entries;
   std::vector<SlotLook> looks;
   uint64_t bytes = 0;
-  while (!evictable_.empty() && eviction_looks_left_ > 0 && entries.size() < kEvictionBatch &&
+  const size_t most = std::clamp<size_t>(kPinWordsInATurn / 8 / (words_for_a_look_ + 1), 1,
+                                         kEvictionBatch);
+  while (!evictable_.empty() && eviction_looks_left_ > 0 && entries.size() < most &&
          (entries.empty() || bytes < wanted_bytes)) {
     const EvictionEntry entry = evictable_.Pop();
     --eviction_looks_left_;

@@ -193,15 +193,31 @@ void Core::FreeLater(uint32_t slot) {
 }
 
 // One look at all rows for all that were deleted meanwhile: what a look costs is shared, and with
-// thousands of sessions it is most of a delete.
+// thousands of sessions it is most of a delete. Where thousands of rows have touched the same pages,
+// each slot costs a word of each: then a look is for as few as a turn's share allows, and the others
+// stay for the next turn.
 void Core::FreeMarked() {
-  for (size_t begin = 0; begin < marked_.size(); begin += kMostMarked) {
-    FreeMarked(std::span(marked_).subspan(begin, std::min(kMostMarked, marked_.size() - begin)));
+  while (!marked_.empty() && mark_words_left_ > 0) {
+    const size_t most =
+        std::clamp<size_t>(kPinWordsInATurn / (words_for_a_look_ + 1), 1, kMostMarked);
+    const size_t count = std::min(marked_.size(), most);
+    std::array<SlotGeneration, kMostMarked> batch;
+    std::copy_n(marked_.begin(), count, batch.begin());
+    marked_.erase(marked_.begin(), marked_.begin() + static_cast<ptrdiff_t>(count));
+    const size_t words = FreeMarked(std::span(batch).first(count));
+    words_for_a_look_ = words / count;
+    mark_words_left_ -= std::min(mark_words_left_, words);
   }
-  marked_.clear();
 }
 
-void Core::FreeMarked(std::span<const SlotGeneration> marked_slots) {
+void Core::FreeAllMarked() {
+  while (!marked_.empty()) {
+    mark_words_left_ = kPinWordsInATurn;
+    FreeMarked();
+  }
+}
+
+size_t Core::FreeMarked(std::span<const SlotGeneration> marked_slots) {
   std::array<SlotLook, kMostMarked> looks;
   size_t count = 0;
   for (const SlotGeneration& marked : marked_slots) {
@@ -214,7 +230,7 @@ void Core::FreeMarked(std::span<const SlotGeneration> marked_slots) {
       looks[count++] = {.slot = marked.slot};
     }
   }
-  columns_.LookForPins({looks.data(), count});
+  const size_t words = columns_.LookForPins({looks.data(), count});
   for (size_t i = 0; i < count; ++i) {
     if (looks[i].is_pinned) {
       doomed_.insert(looks[i].slot);
@@ -222,6 +238,7 @@ void Core::FreeMarked(std::span<const SlotGeneration> marked_slots) {
       Free(looks[i].slot);
     }
   }
+  return words;
 }
 
 // The bytes may be used again from here on.
@@ -276,7 +293,7 @@ void Core::DropHolds(SessionRow row, uint32_t slot, uint32_t count) {
 void Core::RetryDoomed() {
   for (const uint32_t slot : doomed_) marked_.push_back({slot, slots_.Generation(slot)});
   doomed_.clear();
-  FreeMarked();
+  FreeAllMarked();
 }
 
 void Core::LookAgainAtKept() {
@@ -370,7 +387,9 @@ void Core::CheckInvariants() const {
       << object_bytes << " " << stats_.object_bytes;
   PENSTOCK_CHECK(objects_of == stats_.objects_of) << "objects by priority";
   PENSTOCK_CHECK(clean == clean_bytes_) << clean << " " << clean_bytes_;
-  PENSTOCK_CHECK(marked_.empty()) << marked_.size() << " marked, and not looked at";
+  for (const SlotGeneration& marked : marked_) {
+    PENSTOCK_CHECK(!doomed_.contains(marked.slot)) << "slot " << marked.slot << " marked twice";
+  }
   for (const auto& [slot, entry] : left_queue_) {
     PENSTOCK_CHECK(slots_.State(slot) == SlotState::kSealed && infos_[slot].wanted &&
                    slots_.Generation(slot) == entry.generation)

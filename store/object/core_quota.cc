@@ -1,6 +1,5 @@
 // Core: what one session may hold of the store, and who pins most of it.
 #include <algorithm>
-#include <bit>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,7 +10,7 @@
 namespace penstock {
 namespace {
 
-// One step of a walk through all pins: cache lines of pins, and makers. Some 0.1 ms.
+// One step of a walk through all pins: cache lines of pins and of leases, and makers. Some 0.1 ms.
 constexpr uint64_t kLinesCounted = 1024;
 constexpr size_t kMakersCounted = 4096;
 constexpr uint32_t kSlotsOfWord = 64 * kPinsPerPage;
@@ -54,10 +53,15 @@ void Core::CountPins() {
     }
     CoreSession* const session = sessions_[top.row].get();
     if (session != nullptr && session->open && top.slot < fresh_slot_) {
+      // A word of the bitmap where nothing is touched, or a page of pins.
       const uint32_t word = PinRowReader::WordOf(top.slot);
-      const uint32_t end = std::min(fresh_slot_, (word + 1) * kSlotsOfWord);
-      lines += 1 + 64 * std::popcount(session->pins.TouchedPages(word));
+      const bool is_empty = session->pins.TouchedPages(word) == 0;
+      const uint32_t end = std::min(
+          fresh_slot_, is_empty ? (word + 1) * kSlotsOfWord
+                                : (top.slot / kPinsPerPage + 1) * kPinsPerPage);
+      lines += is_empty ? 1 : kPinsPerPage * sizeof(Pin) / 64;
       session->pins.ForEachPinned(top.slot, end, [&](uint32_t slot, uint32_t) {
+        ++lines;
         if (leases_[slot].kind == LeaseKind::kObject) top.row_bytes += leases_[slot].block_bytes;
       });
       top.slot = end;

@@ -48,6 +48,7 @@ bool Core::Drain(SessionRow row, uint32_t most) {
 bool Core::Turn() {
   ++stats_.turns;
   BeginEvictionLooks();
+  mark_words_left_ = kPinWordsInATurn;
   if (laps_.looked < laps_.ends) LookOutOfSight();
   bool worked = TakeRecords();
   if (!deferred_.empty()) {

@@ -78,12 +78,15 @@ void PinColumns::ForEachTouched(std::span<SlotLook> looks, Visit visit) const {
   }
 }
 
-void PinColumns::LookForPins(std::span<SlotLook> looks) const {
-  if (looks.empty()) return;
+size_t PinColumns::LookForPins(std::span<SlotLook> looks) const {
+  if (looks.empty()) return 0;
+  size_t words = 0;
   for (SlotLook& look : looks) look.is_pinned = false;
-  ForEachTouched(looks, [](SlotLook& look, const PinRowReader& reader) {
+  ForEachTouched(looks, [&words](SlotLook& look, const PinRowReader& reader) {
+    ++words;
     look.is_pinned = look.is_pinned || reader.HasPins(look.slot);
   });
+  return words;
 }
 
 void PinColumns::LookForUses(std::span<SlotLook> looks, uint64_t now) const {

@@ -28,6 +28,9 @@ struct SlotLook {
 // From here on a look at all rows takes about as long as the rest of a delete or an eviction.
 inline constexpr size_t kManySessions = 64;
 
+// Words of pins that deletes may have read in a turn: some 0.3 ms.
+inline constexpr size_t kPinWordsInATurn = 8192;
+
 class PinColumns {
  public:
   void Open(SessionRow row, const PinRowReader& reader);
@@ -36,8 +39,9 @@ class PinColumns {
 
   // Call after the mark (SYNC S2, S3), of each slot and before either of these two.
   bool IsPinned(uint32_t slot) const;
-  // Orders `looks` by slot.
-  void LookForPins(std::span<SlotLook> looks) const;
+  // Orders `looks` by slot. How many words of pins were read: of the slots in pages that rows have
+  // touched.
+  size_t LookForPins(std::span<SlotLook> looks) const;
 
   // The latest epoch in which anybody got the slot, `last` if that is later. A hint: rows hold the
   // lower half of an epoch, which is taken for the latest one not after `now`, whatever a client

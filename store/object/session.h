@@ -6,8 +6,8 @@
 #include <deque>
 #include <string>
 
-#include "absl/container/btree_map.h"
 #include "store/object/intrusive_slots.h"
+#include "store/object/pool_allocator.h"
 #include "store/shm/parking.h"
 #include "store/shm/session_segment.h"
 
@@ -60,12 +60,12 @@ struct CoreSession {
   uint32_t room_waits = 0;
   uint32_t subscriptions = 0;
 
-  std::deque<Completion> backlog;  // completions without room in the ring, in order
+  std::deque<Completion, PoolAllocator<Completion>> backlog;  // completions without room in the ring, in order
   uint64_t backlog_events = 0;
   uint64_t events_lost = 0;
   // By number. A tree: it never has to move all of them at once while others wait.
-  absl::btree_map<uint32_t, PendingRequest> requests;
-  absl::btree_map<uint32_t, uint32_t> holds;  // slot -> answers not confirmed yet
+  PooledMap<uint32_t, PendingRequest> requests;
+  PooledMap<uint32_t, uint32_t> holds;  // slot -> answers not confirmed yet
 };
 
 }  // namespace penstock

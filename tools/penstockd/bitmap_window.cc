@@ -31,8 +31,9 @@ absl::StatusOr<BitmapWindow::Pane> BitmapWindow::Open(int client_segment) {
   if (free_.empty() && fresh_ == places_) return Pane();
   size_t place = fresh_;
   if (!free_.empty()) place = free_.back();
-  if (mmap(At(place), pane_bytes_, PROT_READ, MAP_SHARED | MAP_FIXED, client_segment,
-           static_cast<off_t>(offset_)) == MAP_FAILED) {
+  // Populated: the first look at thousands of rows would fault on each.
+  if (mmap(At(place), pane_bytes_, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+           client_segment, static_cast<off_t>(offset_)) == MAP_FAILED) {
     return ErrnoStatus(errno, "mapping a session's bitmap");
   }
   if (free_.empty()) {

@@ -10,7 +10,7 @@
 namespace penstock {
 namespace {
 
-constexpr uint64_t kRegion = BlockRegions::kRegionBytes;
+constexpr uint64_t kRegion = BlockRegions::kLeastRegionBytes;
 
 TEST(BlockRegions, ListsEverySlotOnceWhereItsBlockBeginsNow) {
   std::mt19937_64 random(1);

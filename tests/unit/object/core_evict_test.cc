@@ -271,7 +271,7 @@ TEST(CoreEvict, PinnedObjectsAreNotLookedAtAgainBeforeARelease) {
   }
   std::vector<uint32_t> waiting;
   for (int i = 0; i < 3; ++i) waiting.push_back(client.Ask(LeaseRecord(kSmall)));
-  store.Turn();
+  for (int i = 0; i < 4; ++i) store.Turn();  // in shares
   EXPECT_EQ(store.core().Stats().eviction_looks, objects.size());
   for (int i = 0; i < 50; ++i) {
     waiting.push_back(client.Ask(LeaseRecord(kSmall)));

@@ -116,37 +116,44 @@ absl::StatusOr<Subscription> Client::Subscribe(const SubscribeOptions& options) 
   if (!options.seals && !options.deletions) {
     return absl::InvalidArgumentError("a subscription to nothing: ask for seals or deletions");
   }
-  if (state_->subscribed.exchange(true)) {
+  static std::atomic<uint64_t> last_number{0};
+  const uint64_t number = ++last_number;
+  uint64_t none = 0;
+  if (!state_->subscription.compare_exchange_strong(none, number)) {
     return absl::FailedPreconditionError(
         "this client has a subscription already: share it, or connect another client");
   }
   const absl::Status status = visit->Subscribe((options.seals ? kSubscribeSeals : 0u) |
                                                  (options.deletions ? kSubscribeDeletions : 0u));
   if (!status.ok()) {
-    state_->subscribed.store(false);
+    uint64_t mine = number;
+    state_->subscription.compare_exchange_strong(mine, 0);
     return status;
   }
-  return Subscription(state_);
+  return Subscription(state_, number);
 }
 
 Subscription::Subscription(Subscription&&) noexcept = default;
 
 Subscription& Subscription::operator=(Subscription&& other) noexcept {
   std::swap(state_, other.state_);
+  std::swap(number_, other.number_);
   return *this;
 }
 
 Subscription::~Subscription() {
   if (state_ == nullptr) return;
+  // Another one may have come, after the end of this one's daemon.
+  if (state_->subscription.load() != number_) return;
   const Visit visit(state_.get(), Visit::WhenUnusable::kNothing);
   if (visit.ok()) [[maybe_unused]] const absl::Status ignored = visit->Subscribe(0);
-  state_->subscribed.store(false);
+  state_->subscription.compare_exchange_strong(number_, 0);
 }
 
 absl::StatusOr<Event> Subscription::Next(absl::Duration deadline) {
   if (state_ == nullptr) return absl::FailedPreconditionError("this subscription has moved");
   const Visit visit(state_.get(), Visit::WhenUnusable::kNothing);
-  if (!visit.ok() || !state_->subscribed.load()) {
+  if (!visit.ok() || state_->subscription.load() != number_) {
     return absl::UnavailableError(
         "the subscription ended with its daemon, or with a fork: subscribe again, and List() "
         "what is there");

@@ -47,15 +47,19 @@ absl::Status ClientState::Reopen() {
     const ReopeningLock lock;
     Session* const current = current_.load(std::memory_order_acquire);
     if (current->Usable()) return absl::OkStatus();  // another thread was faster
-    PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Session> opened, Session::Open(options_));
+    absl::StatusOr<std::unique_ptr<Session>> connected = Session::Open(options_);
+    if (absl::IsNotFound(connected.status())) {  // which calls say of objects
+      return absl::UnavailableError(connected.status().message());
+    }
+    PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Session> opened, std::move(connected));
     if (current->FromThisProcess() && current->HasUnsynced()) {
       lost_work.store(true, std::memory_order_relaxed);
     }
     last.reset(current);
     const uint32_t generation = opened->fork_generation;
+    subscription.store(0);  // before anybody can subscribe in the new one
     current_.store(opened.release(), std::memory_order_release);
     fork_generation_.store(generation, std::memory_order_release);
-    subscribed.store(false, std::memory_order_relaxed);
   }
   Retire(std::move(last));
   return absl::OkStatus();

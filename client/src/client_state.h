@@ -28,8 +28,9 @@ class ClientState {
 
   // A session died with seals or deletes that no Sync had waited for: the next one says so.
   std::atomic<bool> lost_work{false};
-  // The one subscription of this client.
-  std::atomic<bool> subscribed{false};
+  // Number of the one subscription of this client, 0: it has none. One that has ended with its
+  // daemon does not end the next one.
+  std::atomic<uint64_t> subscription{0};
 
  private:
   friend class Visit;

@@ -60,7 +60,7 @@ void CompletionQueue::PutAway(const Completion& answer) {
   } else {
     return;
   }
-  submissions_->Push(record);
+  submissions_->PushOrOwe(record);
 }
 
 void CompletionQueue::Register(PendingCall& call) {
@@ -79,15 +79,28 @@ bool CompletionQueue::Wait(PendingCall& call, int64_t deadline_ns) {
 }
 
 void CompletionQueue::Cancel(PendingCall& call, bool want_last_word) {
-  for (const Submission& record : call.records) {
-    {
-      const std::lock_guard lock(mutex_);
-      call.wants_last_word = want_last_word;
-      if (!targets_.contains(record.request)) continue;
-      if (!want_last_word) targets_.erase(record.request);
+  std::vector<Submission> cancels;
+  {
+    const std::lock_guard lock(mutex_);
+    call.wants_last_word = want_last_word;
+    // A successor of the daemon may have been asked what was never pushed by us.
+    const size_t known = call.asked_again ? call.records.size() : call.pushed;
+    for (size_t i = 0; i < call.records.size(); ++i) {
+      const uint32_t request = call.records[i].request;
+      if (!targets_.contains(request)) continue;
+      if (!want_last_word) targets_.erase(request);
+      if (i >= known) continue;
+      // One record for a run of numbers, which the daemon answers nothing to.
+      if (!want_last_word && !cancels.empty() &&
+          request == cancels.back().request + cancels.back().flags_or_count) {
+        ++cancels.back().flags_or_count;
+        continue;
+      }
+      cancels.push_back(CancelOf(call.records[i]));
+      if (!want_last_word) cancels.back().flags_or_count = 1;
     }
-    submissions_->Push(CancelOf(record));
   }
+  for (const Submission& cancel : cancels) submissions_->PushOrOwe(cancel);
 }
 
 void CompletionQueue::AskAgain() {
@@ -107,7 +120,7 @@ void CompletionQueue::AskAgain() {
     return later != 0 ? later < 0
                       : a.op != SubmissionOp::kCancel && b.op == SubmissionOp::kCancel;
   });
-  for (const Submission& record : records) submissions_->Push(record);
+  for (const Submission& record : records) submissions_->PushOrOwe(record);
 }
 
 class CompletionQueue::Lead {
@@ -218,6 +231,7 @@ void CompletionQueue::DrainIfReady() {
 
 // With mutex_ held, by the leader or while nobody leads.
 void CompletionQueue::Drain() {
+  submissions_->PayIfOwed();
   const uint32_t available = consumer_.Available().value_or(0);
   if (available == 0) return;
   const size_t events_before = events_.size() + events_lost_;

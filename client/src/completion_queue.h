@@ -46,6 +46,7 @@ class PendingCall {
   std::vector<Submission> records;  // `request` is filled by Register
   std::vector<Completion> results;  // kNone where none came
   size_t remaining;
+  size_t pushed = 0;                // of the records: the others are not known to the daemon
   bool wants_last_word = false;     // cancelled, and waits for what the daemon says to that
   bool asked_again = false;
   std::condition_variable ready;
@@ -64,8 +65,8 @@ class CompletionQueue {
   // Until all answers are there, the deadline (monotonic ns, kNever) has passed, or the
   // session is dead. True: all are there.
   bool Wait(PendingCall& call, int64_t deadline_ns);
-  // The caller waits no longer: tells the daemon to forget what is unanswered. With
-  // `want_last_word` the requests stay registered; Wait again for the answers.
+  // The caller waits no longer: has the daemon told to forget what is unanswered, and does not wait
+  // for that. With `want_last_word` the requests stay registered; Wait again for the answers.
   void Cancel(PendingCall& call, bool want_last_word);
 
   // Another daemon has taken the session over: what is unanswered is asked again. A request

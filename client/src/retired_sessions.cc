@@ -71,7 +71,10 @@ void Retire(std::unique_ptr<Session> session) {
 void SweepRetired(Patience patience) {
   // A thread that finds another at it leaves the look to that one.
   g_look_again.store(true, std::memory_order_seq_cst);
-  while (g_look_again.load(std::memory_order_seq_cst) && g_lock.try_lock()) {
+  for (;;) {
+    // Our unlock is seen before this look, or another thread would leave the look to us for good.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (!g_look_again.load(std::memory_order_seq_cst) || !g_lock.try_lock()) return;
     g_look_again.store(false, std::memory_order_seq_cst);
     Sessions gone = TakeWhatCanGo(patience);
     g_lock.unlock();

@@ -144,7 +144,7 @@ class Session : public SessionHead {
   std::vector<size_t> AskFor(std::span<const ObjectId> ids, const std::vector<size_t>& which,
                              AskingFor asking, absl::Duration deadline, int64_t until_ns,
                              std::vector<absl::StatusOr<ObjectView>>& outcomes);
-  bool PushInPieces(std::span<const Submission> records);
+  bool PushUntil(PendingCall& call, int64_t until_ns);
   absl::StatusOr<ObjectView> TakeHeld(const Completion& answer, const ObjectId& id,
                                       absl::Duration deadline, int64_t until_ns);
   ObjectId MakeId(uint64_t sequence) const { return {incarnation_, number_, sequence}; }

@@ -211,8 +211,8 @@ absl::StatusOr<HeldLease> Session::WaitForLease(uint64_t block_bytes,
   }
   PendingCall call({record});
   completions_->Register(call);
-  bool answered = submissions_->Push(call.records[0]) &&
-                  completions_->Wait(call, DeadlineNs(options.deadline));
+  const int64_t until_ns = DeadlineNs(options.deadline);
+  bool answered = PushUntil(call, until_ns) && completions_->Wait(call, until_ns);
   if (!answered && Usable()) {
     // Late: the daemon's last word says who holds the memory (or is the grant after all).
     completions_->Cancel(call, true);
@@ -293,7 +293,6 @@ absl::Status Session::Delete(const ObjectId& id) {
   if (read_only_) [[unlikely]] return ReadOnlyStatus(asked_for_read_only_);
   switch (submissions_->PushDeleteOfNewest(id)) {
     case SubmissionQueue::OwnDelete::kPushed: return absl::OkStatus();
-    case SubmissionQueue::OwnDelete::kDead: return WhyUnusable();
     case SubmissionQueue::OwnDelete::kNotFound: break;
   }
   Submission record{};

@@ -1,4 +1,7 @@
 // Session: reading what is not at hand: unpublished objects, waiting, questions.
+#include <sched.h>
+#include <time.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -19,6 +22,9 @@ namespace {
 constexpr int64_t kAnswerPatience_ns = 1'000'000'000;
 // Of one call's ids, by the daemon.
 constexpr size_t kMostAskedAtOnce = 16384;
+// While the ring is full.
+constexpr int kYieldsBeforeNap = 200;
+constexpr timespec kNap{0, 50'000};
 
 }  // namespace
 
@@ -207,7 +213,7 @@ std::vector<absl::StatusOr<ObjectView>> Session::GetMany(std::span<const ObjectI
   }
   if (missing.empty()) return outcomes;
 
-  const int64_t until = no_wait ? kNever : DeadlineNs(deadline);
+  const int64_t until = no_wait ? NowNs() + kAnswerPatience_ns : DeadlineNs(deadline);
   if (!no_wait && missing.size() > kMostAskedAtOnce) {
     // First what is here, on disk or refused for good: no part waits for a seal meanwhile.
     missing = AskFor(ids, missing, AskingFor::kPresent, deadline, until, outcomes);
@@ -236,9 +242,7 @@ std::vector<size_t> Session::AskFor(std::span<const ObjectId> ids,
     }
     PendingCall call(std::move(records));
     completions_->Register(call);
-    const int64_t part_until_ns =
-        deadline <= absl::ZeroDuration() ? NowNs() + kAnswerPatience_ns : until_ns;
-    if (!PushInPieces(call.records) || !completions_->Wait(call, part_until_ns)) {
+    if (!PushUntil(call, until_ns) || !completions_->Wait(call, until_ns)) {
       completions_->Cancel(call, false);
       // The time is over. Of the parts behind this one at least what is here now.
       if (asking == AskingFor::kFuture) {
@@ -265,14 +269,26 @@ std::vector<size_t> Session::AskFor(std::span<const ObjectId> ids,
   return may_come;
 }
 
-// What comes meanwhile is read in between: answers that nobody reads pile up in the daemon.
-bool Session::PushInPieces(std::span<const Submission> records) {
-  for (size_t begin = 0; begin < records.size(); begin += kSubmissionEntries) {
-    const size_t count = std::min<size_t>(kSubmissionEntries, records.size() - begin);
-    if (!submissions_->PushMany(records.subspan(begin, count), {}, Bell::kRing)) return false;
-    if (count < records.size()) completions_->DrainIfReady();
+// False: the deadline has passed, or the session is dead, before all were pushed. What comes
+// meanwhile is read in between: answers that nobody reads pile up in the daemon.
+bool Session::PushUntil(PendingCall& call, int64_t until_ns) {
+  const std::span<const Submission> records(call.records);
+  for (int waits = 0;;) {
+    const size_t count = submissions_->PushSome(records.subspan(call.pushed));
+    call.pushed += count;
+    if (call.pushed == records.size()) return true;
+    if (IsDead()) return false;
+    completions_->DrainIfReady();
+    if (count > 0) continue;
+    if (waits++ < kYieldsBeforeNap) {
+      sched_yield();
+    } else if (submissions_->IsTakenNoMore()) {
+      return false;
+    } else {
+      nanosleep(&kNap, nullptr);
+    }
+    if (until_ns != kNever && NowNs() >= until_ns) return false;
   }
-  return true;
 }
 
 // One question, one answer.
@@ -280,13 +296,12 @@ absl::StatusOr<Completion> Session::Ask(const Submission& record, int64_t deadli
                                         bool* asked_again) {
   PendingCall call({record});
   completions_->Register(call);
-  const bool answered =
-      submissions_->Push(call.records[0]) && completions_->Wait(call, deadline_ns);
+  const bool answered = PushUntil(call, deadline_ns) && completions_->Wait(call, deadline_ns);
   if (asked_again != nullptr) *asked_again = call.asked_again;
   if (answered) return call.results[0];
   completions_->Cancel(call, false);
   if (call.results[0].op != CompletionOp::kNone) return call.results[0];
-  if (!Usable()) return WhyUnusable();
+  if (!Usable() || deadline_ns == kNever) return WhyUnusable();
   return absl::DeadlineExceededError(
       "the daemon did not answer in time: is it stopped, or the host overloaded?");
 }

@@ -17,49 +17,90 @@ constexpr uint64_t kNewest = 4;  // records
 
 }  // namespace
 
-// The ring is full: the daemon is behind. Called with the lock held; others wait for it.
-bool SubmissionQueue::WaitForRoom() {
-  producer_.Publish();
-  RingIfParked();
-  for (int i = 0; !producer_.HasRoom(); ++i) {
-    if (dead_->load(std::memory_order_relaxed)) return false;
-    if (i < kYieldsBeforeNap) {
-      sched_yield();
-    } else {
-      if (IsTakenNoMore()) return false;
-      nanosleep(&kNap, nullptr);
-    }
-  }
-  return true;
-}
-
 bool SubmissionQueue::IsTakenNoMore() const {
   if (revoked_->load(std::memory_order_relaxed) != 0) return true;
   pollfd item{socket_, 0, 0};
   return poll(&item, 1, 0) > 0 && (item.revents & POLLHUP) != 0;
 }
 
-bool SubmissionQueue::PushMany(std::span<const Submission> records,
-                               std::span<const uint64_t> offsets, Bell bell) {
+// As many as there is room for, after what is owed. How many.
+size_t SubmissionQueue::Write(std::span<const Submission> records,
+                              std::span<const uint64_t> offsets) {
+  if (!owed_.empty()) [[unlikely]] PayOwed();
+  size_t count = 0;
+  for (; count < records.size() && producer_.HasRoom(); ++count) {
+    const Submission& record = records[count];
+    if (record.op == SubmissionOp::kSeal) {
+      offsets_[producer_.tail() % kSubmissionEntries] = offsets[count];
+    }
+    ended_leases_ += record.op == SubmissionOp::kSeal || record.op == SubmissionOp::kReturnLease;
+    changes_ += record.op == SubmissionOp::kSeal || record.op == SubmissionOp::kDelete ||
+                record.op == SubmissionOp::kDeleteById;
+    producer_.Write(record);
+  }
+  PENSTOCK_CRASH_POINT(kClientRecordWritten);
+  producer_.Publish();
+  PENSTOCK_CRASH_POINT(kClientRecordPublished);
+  return count;
+}
+
+void SubmissionQueue::PayOwed() {
+  size_t paid = 0;
+  for (; paid < owed_.size() && producer_.HasRoom(); ++paid) producer_.Write(owed_[paid]);
+  owed_.erase(owed_.begin(), owed_.begin() + static_cast<ptrdiff_t>(paid));
+  is_any_owed_.store(!owed_.empty(), std::memory_order_relaxed);
+}
+
+size_t SubmissionQueue::PushSome(std::span<const Submission> records) {
+  size_t count;
   {
     const std::lock_guard lock(lock_);
-    // First, since a lease ends with this call even when the session is dead.
-    for (const Submission& record : records) {
-      ended_leases_ +=
-          record.op == SubmissionOp::kSeal || record.op == SubmissionOp::kReturnLease;
-      changes_ += record.op == SubmissionOp::kSeal || record.op == SubmissionOp::kDelete ||
-                  record.op == SubmissionOp::kDeleteById;
+    count = Write(records, {});
+  }
+  RingIfParked();
+  return count;
+}
+
+void SubmissionQueue::PushOrOwe(const Submission& record) {
+  {
+    const std::lock_guard lock(lock_);
+    if (Write({&record, 1}, {}) == 0) {
+      owed_.push_back(record);
+      is_any_owed_.store(true, std::memory_order_relaxed);
+      ended_leases_ += record.op == SubmissionOp::kReturnLease;
     }
-    for (size_t i = 0; i < records.size(); ++i) {
-      if (!producer_.HasRoom() && !WaitForRoom()) return false;
-      if (records[i].op == SubmissionOp::kSeal) {
-        offsets_[producer_.tail() % kSubmissionEntries] = offsets[i];
+  }
+  RingIfParked();
+}
+
+// Waits for room without the lock: a thread with a deadline comes by meanwhile.
+bool SubmissionQueue::PushMany(std::span<const Submission> records,
+                               std::span<const uint64_t> offsets, Bell bell) {
+  for (int waits = 0;; ++waits) {
+    size_t count;
+    {
+      const std::lock_guard lock(lock_);
+      count = Write(records, offsets);
+    }
+    records = records.subspan(count);
+    if (!offsets.empty()) offsets = offsets.subspan(count);
+    if (records.empty()) break;
+    RingIfParked();
+    const bool is_dead = dead_->load(std::memory_order_relaxed);
+    if (is_dead || (waits >= kYieldsBeforeNap && IsTakenNoMore())) {
+      // A lease ends with this call also when the session is dead.
+      const std::lock_guard lock(lock_);
+      for (const Submission& record : records) {
+        ended_leases_ +=
+            record.op == SubmissionOp::kSeal || record.op == SubmissionOp::kReturnLease;
       }
-      producer_.Write(records[i]);
+      return false;
     }
-    PENSTOCK_CRASH_POINT(kClientRecordWritten);
-    producer_.Publish();
-    PENSTOCK_CRASH_POINT(kClientRecordPublished);
+    if (waits < kYieldsBeforeNap) {
+      sched_yield();
+    } else {
+      nanosleep(&kNap, nullptr);
+    }
   }
   if (bell == Bell::kRing) {
     RingIfParked();
@@ -74,7 +115,7 @@ SubmissionQueue::OwnDelete SubmissionQueue::PushDeleteOfNewest(const ObjectId& i
     const std::lock_guard lock(lock_);
     const std::optional<Unpublished> own = Find(id, kNewest);
     if (!own) return OwnDelete::kNotFound;
-    if (!producer_.HasRoom() && !WaitForRoom()) return OwnDelete::kDead;
+    if (!producer_.HasRoom()) return OwnDelete::kNotFound;
     Submission record{};
     record.op = SubmissionOp::kDelete;
     record.slot = own->slot;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "store/base/spin_lock.h"
 #include "store/shm/index_segment.h"
@@ -38,6 +39,7 @@ class SubmissionQueue {
         revoked_(&segments.daemon->revoked), unwatched_(&segments.daemon->unwatched),
         dead_(dead) {}
 
+  // A call that has a deadline does not wait here: PushSome, PushOrOwe.
   // Publishes the record and wakes a sleeping daemon (kQuiet: only if it does not look at this
   // ring any more, so that others' business does not wait for ours). Waits
   // while the ring is full. False when the session is dead, also before anybody else knows:
@@ -49,14 +51,29 @@ class SubmissionQueue {
   bool PushSeal(const Submission& record, uint64_t offset) {
     return PushMany({&record, 1}, {&offset, 1}, Bell::kRing);
   }
-  // All with one publication. `offsets`: one for each record, or none at all.
+  // All, in parts where the ring has no room for them at once; what other threads push may come
+  // between the parts. `offsets`: one for each record, or none at all.
   bool PushMany(std::span<const Submission> records, std::span<const uint64_t> offsets,
                 Bell bell);
 
+  // As many of the first ones as there is room for: how many. Never waits.
+  size_t PushSome(std::span<const Submission> records);
+  // Now, or before the next record that is pushed when there is no room: a word that only spares
+  // the daemon work. Never waits.
+  void PushOrOwe(const Submission& record);
+  // What is owed, as far as there is room. Costs a look at a flag where nothing is.
+  void PayIfOwed() {
+    if (!is_any_owed_.load(std::memory_order_relaxed)) [[likely]] return;
+    PushSome({});
+  }
+  // Whether the daemon takes nothing from this ring any more: there is none, or it has ended the
+  // session. Costs a system call.
+  bool IsTakenNoMore() const;
+
   // A delete of what this process sealed a moment ago: where the seal is among the last few
   // records, the delete follows it, and nothing of the index is looked at, whose lines the
-  // daemon is just writing. kNotFound: look in the index.
-  enum class OwnDelete { kPushed, kNotFound, kDead };
+  // daemon is just writing. kNotFound: look in the index, also where the ring is full.
+  enum class OwnDelete { kPushed, kNotFound };
   OwnDelete PushDeleteOfNewest(const ObjectId& id);
 
   // Wakes the daemon if it sleeps, and has it look at this ring if it does not.
@@ -86,14 +103,16 @@ class SubmissionQueue {
   bool RingIfUnwatched() {
     return unwatched_rings_.RingOnce(*unwatched_, [this] { Ring(); });
   }
-  bool WaitForRoom();
-  bool IsTakenNoMore() const;
   // With the lock held.
+  size_t Write(std::span<const Submission> records, std::span<const uint64_t> offsets);
+  void PayOwed();
   std::optional<Unpublished> Find(const ObjectId& id, uint64_t most_records);
 
   SpinLock lock_;  // guards what follows
   SubmissionProducer producer_;
   std::array<uint64_t, kSubmissionEntries> offsets_{};  // of the seals in the ring
+  std::vector<Submission> owed_;  // as many as there were leases and unanswered requests at most
+  std::atomic<bool> is_any_owed_{false};  // a copy, for a look without the lock
   uint64_t ended_leases_ = 0;
   uint64_t changes_ = 0;
 

@@ -24,13 +24,19 @@ struct ThreadMark {
     std::atomic_signal_fence(std::memory_order_seq_cst);  // FenceAllThreads does the rest
   }
   // Release: what the call did comes before what follows when the mark is seen gone.
-  void LeaveFast() { in_fast.store(0, std::memory_order_release); }
+  void LeaveFast() {
+    in_fast.store(0, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // before a look whether a look is due
+  }
   // All others. `session`: a Session's address, kAny, or what was there before.
   void Enter(uintptr_t session) {
     in_session.store(session, std::memory_order_relaxed);
     std::atomic_signal_fence(std::memory_order_seq_cst);
   }
-  void Leave(uintptr_t before) { in_session.store(before, std::memory_order_release); }
+  void Leave(uintptr_t before) {
+    in_session.store(before, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
 
   uint32_t fork_generation = 0;  // in which it was registered; 0: not looked at
   std::atomic<uint32_t> in_fast{0};

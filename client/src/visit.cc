@@ -33,7 +33,10 @@ void Visit::ComeBack(ClientState* client, WhenUnusable otherwise) {
 
 void Visit::LookAround() {
   SweepRetired(Patience::kNone);
-  if (t_mark.thread_ends) UnregisterThread();
+  // Not within another call: the outermost one does it.
+  if (t_mark.thread_ends && t_mark.in_session.load(std::memory_order_relaxed) == ThreadMark::kNone) {
+    UnregisterThread();
+  }
 }
 
 }  // namespace penstock::internal

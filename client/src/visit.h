@@ -18,9 +18,9 @@ class Visit {
  public:
   enum class WhenUnusable { kOpenAnother, kNothing };
 
-  // Of the session in use; of null, of a client that was moved from, there is none. Where it cannot
-  // be used (the daemon died, or a fork) another is opened, which blocks for about 1 ms; or there is
-  // no visit.
+  // Of the session in use; of null, of a client that was moved from, there is none. Where it
+  // cannot be used (the daemon died, or a fork) another is opened, which blocks for about 1 ms; or
+  // there is no visit.
   explicit Visit(ClientState* client, WhenUnusable otherwise = WhenUnusable::kOpenAnother)
       : before_(t_mark.in_session.load(std::memory_order_relaxed)) {
     t_mark.Enter(ThreadMark::kAny);

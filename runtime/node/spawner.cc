@@ -76,11 +76,12 @@ class SpawnAttributes {
     posix_spawnattr_setsigmask(&attributes_, &none);
     // Ctrl-C on the driver's terminal is the driver's to answer.
     posix_spawnattr_setpgroup(&attributes_, 0);
-    // It ignores this one for itself (FailWritesBeyondFileLimit).
-    sigset_t file_limit;
-    sigemptyset(&file_limit);
-    sigaddset(&file_limit, SIGXFSZ);
-    posix_spawnattr_setsigdefault(&attributes_, &file_limit);
+    // It ignores these for itself: writes fail instead.
+    sigset_t ignored;
+    sigemptyset(&ignored);
+    sigaddset(&ignored, SIGXFSZ);
+    sigaddset(&ignored, SIGPIPE);
+    posix_spawnattr_setsigdefault(&attributes_, &ignored);
     posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP |
                                                POSIX_SPAWN_SETSIGDEF);
   }

@@ -209,6 +209,9 @@ class Core {
   // core_turn.cc
   bool Drain(SessionRow row, uint32_t most = ~uint32_t{0});
   bool TakeRecords();
+  bool MayTakeCancel(SessionRow row, bool is_whole);
+  bool ForgetSome(SessionRow row, const Submission& cancel);
+  void ForgetLate();
   uint64_t CountWaiting() const;
   uint32_t CountWaiting(SessionRow row) const;
   absl::InlinedVector<SessionRow, 2> SealersOf(const ObjectId& id) const;
@@ -291,6 +294,10 @@ class Core {
   bool HasMoreToEvict() const {
     return has_more_to_flush_ ||
            (eviction_looks_left_ == 0 && (!evictable_.empty() || clean_bytes_ > 0));
+  }
+  // In the next turns, without anybody's doing.
+  bool RoomMayCome() const {
+    return HasMoreToEvict() || !closings_.empty() || !sweeps_.empty();
   }
   bool FlushesFor(uint64_t block_bytes);
   void ReturnToQueue(uint32_t slot);
@@ -456,6 +463,7 @@ class Core {
 
   PooledSet<Waiter> waiters_;
   std::deque<Telling> tellings_;
+  size_t tells_left_ = 1024;  // answers to those who wait for a seal, in this turn
   PooledMap<uint64_t, RoomWaiter> room_waiters_;  // by ticket: first come, first served
   uint64_t last_ticket_ = 0;
   OthersPass others_;
@@ -463,6 +471,8 @@ class Core {
   size_t next_to_ask_ = 0;
   std::vector<LateCancel> late_cancels_;
   std::deque<Deferred> deferred_;
+  std::deque<Deferred> late_forgets_;  // cancels of many
+  size_t forgets_left_ = 0;            // of cancelled requests, in this turn
   Rounds rounds_;
   uint64_t refusing_since_ = 0;  // the round in which somebody was about to be refused first,
   uint64_t refusing_at_ = 0;     // and the turn in which that was so last

@@ -84,7 +84,9 @@ bool Core::CloseSome(Closing& closing, size_t& most) {
   rows_by_number_.erase(session.number);  // not before: Unlist finds the list by it
   if (objects_go_with_.erase(session.number) > 0 &&
       (makers_[session.maker].objects > 0 || !spilled_.empty())) {
-    sweeps_.push_back({.sessions = {session.number}});
+    // One walk for all that end while another one is under way.
+    if (sweeps_.size() < 2) sweeps_.emplace_back();
+    sweeps_.back().sessions.insert(session.number);
   }
   if (!each(has(session.holds), [&] { LoseHold(session); })) return false;
   if (!ForgetPinsOf(closing, most)) return false;

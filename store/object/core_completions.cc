@@ -153,12 +153,13 @@ void Core::RefuseWaiters(const ObjectId& id, const Completion& refusal) {
   if (!TellSome(telling, limits_.most_steps_in_turn / 4)) tellings_.push_back(telling);
 }
 
-// True: there are no more to tell.
+// At most so many, and no more than what is left of the turn's share. True: there are no more.
 bool Core::TellSome(const Telling& telling, size_t most) {
   for (auto next = waiters_.lower_bound({telling.id, 0});
        next != waiters_.end() && next->id == telling.id && next->ticket < telling.until_ticket;
        next = waiters_.lower_bound({telling.id, 0}), --most) {
-    if (most == 0) return false;
+    if (most == 0 || tells_left_ == 0) return false;
+    --tells_left_;
     const Waiter waiter = *next;
     waiters_.erase(next);
     sessions_[waiter.row]->requests.erase(waiter.request);
@@ -176,10 +177,12 @@ bool Core::TellSome(const Telling& telling, size_t most) {
 
 // One turn's share of the answers to those who wait for one id in their thousands.
 void Core::GoOnTelling() {
-  const Telling telling = tellings_.front();
-  if (!TellSome(telling, 4 * limits_.most_steps_in_turn)) return;
-  tellings_.pop_front();
-  EndTelling(telling);
+  for (size_t most = limits_.most_steps_in_turn; most > 0 && !tellings_.empty(); --most) {
+    const Telling telling = tellings_.front();
+    if (!TellSome(telling, ~size_t{0})) return;
+    tellings_.pop_front();
+    EndTelling(telling);
+  }
 }
 
 void Core::EndTelling(const Telling& telling) {

@@ -33,6 +33,7 @@ struct OverflowEntry {
 void Core::ForgetWork() {
   while (!closings_.empty()) GoOnClosing();
   while (!sweeps_.empty()) GoOnSweeping();
+  FreeAllMarked();
   while (!left_clean_.empty()) ReturnToQueue(left_clean_.begin()->first);
   PublishCompletions();
   for (const SessionRow row : open_rows_) {

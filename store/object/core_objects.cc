@@ -193,9 +193,9 @@ void Core::FreeLater(uint32_t slot) {
 }
 
 // One look at all rows for all that were deleted meanwhile: what a look costs is shared, and with
-// thousands of sessions it is most of a delete. Where thousands of rows have touched the same pages,
-// each slot costs a word of each: then a look is for as few as a turn's share allows, and the others
-// stay for the next turn.
+// thousands of sessions it is most of a delete. Where thousands of rows have touched the same
+// pages, each slot costs a word of each: then a look is for as few as a turn's share allows, and
+// the others stay for the next turn.
 void Core::FreeMarked() {
   while (!marked_.empty() && mark_words_left_ > 0) {
     const size_t most =

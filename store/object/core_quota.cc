@@ -95,7 +95,7 @@ void Core::CountMade() {
 
 void Core::EnforcePinQuota(int64_t now_ms) {
   if (limits_.pin_quota_bytes == 0) return;
-  if (somebody_waits_for_releases()) CountPins();
+  for (int step = 0; step < 4 && somebody_waits_for_releases(); ++step) CountPins();
   for (const SessionRow row : std::vector<SessionRow>(open_rows_)) {
     CoreSession& session = *sessions_[row];
     const uint64_t bytes =

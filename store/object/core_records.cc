@@ -49,7 +49,9 @@ bool Core::Handle(SessionRow row, const Submission& record) {
     case SubmissionOp::kDeleteById: return HandleGet(row, record);
     case SubmissionOp::kConfirm: return HandleConfirm(row, record);
     case SubmissionOp::kRelease: HandleRelease(record); return true;
-    case SubmissionOp::kCancel: HandleCancel(row, record.request); return true;
+    case SubmissionOp::kCancel:
+      if (record.flags_or_count == 0) HandleCancel(row, record.request);
+      return true;  // of many: Drain has forgotten them
     case SubmissionOp::kSync:
       deferred_.push_back({row, sessions_[row]->number, record, rounds_.begun, LapFromHere()});
       return true;
@@ -277,7 +279,8 @@ void Core::HandleCancel(SessionRow row, uint32_t request) {
   const auto found = sessions_[row]->requests.find(request);
   if (found == sessions_[row]->requests.end()) return;  // answered meanwhile
   const PendingRequest::Kind kind = found->second.kind;
-  if (kind == PendingRequest::Kind::kRoom && evictable_.empty() && !depends_on_bells()) {
+  if (kind == PendingRequest::Kind::kRoom && evictable_.empty() && clean_bytes_ == 0 &&
+      !RoomMayCome() && !depends_on_bells()) {
     return CancelRoom(row, request);
   }
   if (kind == PendingRequest::Kind::kRoom) {
@@ -305,7 +308,7 @@ void Core::CancelRoom(SessionRow row, uint32_t request) {
 }
 
 void Core::HandleLateCancels() {
-  const bool has_more = HasMoreToEvict();
+  const bool has_more = RoomMayCome();
   std::erase_if(late_cancels_, [&](const LateCancel& late) {
     if (laps_.looked < late.lap_ends) return false;
     if (has_more && stats_.turns < late.until_turn) return false;

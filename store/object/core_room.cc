@@ -280,7 +280,7 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
   if (waiter.row == kStoreRow) {
     if (!ServeRestore(waiter, evicting)) {
       if (evicting == Evicting::kNo || !spill_stopped_) return false;
-      if (MayCompact(waiter.block_bytes) || IsCompacting() || HasMoreToEvict()) return false;
+      if (MayCompact(waiter.block_bytes) || IsCompacting() || RoomMayCome()) return false;
       if (WaitsForHost()) return false;
       // Nor before all has been taken that waits in the rings by now: room may be among it.
       if (stats_.turns > refusing_at_ + 1) {
@@ -290,7 +290,7 @@ bool Core::ServeRoomWaiter(const RoomWaiter& waiter, Evicting evicting) {
       refusing_at_ = stats_.turns;
       if (laps_.looked < refusing_lap_ends_) refusing_since_ = rounds_.begun;
       if (laps_.looked < refusing_lap_ends_ ||
-          (rounds_.clean < rounds_.begun && !HasPassed(refusing_since_))) {
+          !HasPassed(refusing_since_)) {
         room_changed_ = true;
         return false;
       }

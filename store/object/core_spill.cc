@@ -201,10 +201,7 @@ std::vector<SpillCandidate> Core::SampleForSpill() {
     ++fruitless_looks_;
     if (!MayBeWritten(hand_)) continue;
     const uint32_t priority = PriorityOf(slots_[hand_].flags);
-    if (found[priority].size() >= kSample) {
-      fruitless_looks_ = 0;  // there is more for the next time
-      continue;
-    }
+    if (found[priority].size() >= kSample) continue;
     found[priority].push_back({.slot = hand_, .last_use = infos_[hand_].epoch});
     if (found[priority].size() < kSample) continue;
     if (priority <= lowest) break;

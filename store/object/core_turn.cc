@@ -34,6 +34,11 @@ bool Core::Drain(SessionRow row, uint32_t most) {
         __builtin_prefetch(&leases_[ahead], 1);
       }
     }
+    if (session.submissions.PeekAhead(0)->op == SubmissionOp::kCancel &&
+        !MayTakeCancel(row, most == ~uint32_t{0})) {
+      rounds_.are_all_taken = false;  // the rest of it in the next turn
+      break;
+    }
     const Submission record = session.submissions.Take();
     ++stats_.records;
     if (!Handle(row, record)) break;
@@ -45,10 +50,47 @@ bool Core::Drain(SessionRow row, uint32_t most) {
   return count > 0;
 }
 
+// The next record cancels: the requests that it names are forgotten before it is taken, a share in
+// each turn. False: there are more. Where a ring is taken whole, they are forgotten later.
+bool Core::MayTakeCancel(SessionRow row, bool is_whole) {
+  const CoreSession& session = *sessions_[row];
+  const Submission cancel = *session.submissions.PeekAhead(0);  // a copy: the bytes are shared
+  if (cancel.flags_or_count == 0) return true;
+  if (!is_whole) return ForgetSome(row, cancel);
+  late_forgets_.push_back({row, session.number, cancel, 0, 0});
+  return true;
+}
+
+// Of `count` requests from one number on, those that are unanswered. True: there are no more.
+bool Core::ForgetSome(SessionRow row, const Submission& cancel) {
+  CoreSession& session = *sessions_[row];
+  const uint64_t end = uint64_t{cancel.request} + cancel.flags_or_count;
+  for (auto next = session.requests.lower_bound(cancel.request);
+       next != session.requests.end() && next->first < end;
+       next = session.requests.lower_bound(cancel.request)) {
+    if (forgets_left_ == 0) return false;
+    --forgets_left_;
+    room_changed_ |= next->second.kind == PendingRequest::Kind::kRoom;
+    ForgetRequest(row, next->first);
+  }
+  return true;
+}
+
+void Core::ForgetLate() {
+  while (!late_forgets_.empty()) {
+    const Deferred& late = late_forgets_.front();
+    const CoreSession* const session = sessions_[late.row].get();
+    const bool is_there = session != nullptr && session->open && session->number == late.session;
+    if (is_there && !ForgetSome(late.row, late.record)) return;
+    late_forgets_.pop_front();
+  }
+}
+
 bool Core::Turn() {
   ++stats_.turns;
   BeginEvictionLooks();
   mark_words_left_ = kPinWordsInATurn;
+  forgets_left_ = tells_left_ = 4 * limits_.most_steps_in_turn;
   if (laps_.looked < laps_.ends) LookOutOfSight();
   bool worked = TakeRecords();
   if (!deferred_.empty()) {
@@ -59,6 +101,10 @@ bool Core::Turn() {
   // somebody waits for the room.
   if (columns_.size() < kManySessions || !worked || !room_waiters_.empty()) FreeMarked();
   if (room_changed_ || others_.go_on) ServeRoomWaiters();
+  if (!late_forgets_.empty()) {
+    ForgetLate();
+    worked = true;
+  }
   if (room_waiters_.empty() || open_rows_.empty()) rows_to_ask_ = 0;
   if (rows_to_ask_ > 0) AskForLeases();
   if (!tellings_.empty()) {
@@ -78,6 +124,9 @@ bool Core::Turn() {
     // The next in line may ask for less.
     if (room_changed_ && !HasMoreToEvict()) ServeRoomWaiters();
   }
+  // For EnforcePinQuota, which comes now and then only.
+  const bool counts_pins = limits_.pin_quota_bytes != 0 && stats_.turns % 8 == 0;
+  if (counts_pins && somebody_waits_for_releases()) CountPins();
   if (spill_ != nullptr) SpillAhead();
   worked |= StepCompaction();
   if (room_waiters_.empty() && !IsCompacting()) allocator_.OpenStacks();
@@ -122,7 +171,7 @@ bool Core::TakeRecords() {
 // their rings: only a seal makes an object, so a question is answered if no seal of its id waits.
 // Who asked for more waits until the turns have taken all that waited then.
 void Core::AnswerDeferred() {
-  const size_t count = std::min(deferred_.size(), 2 * limits_.most_steps_in_turn);
+  const size_t count = std::min(deferred_.size(), 2 * limits_.most_steps_in_turn + deferred_.size() / 4);
   std::vector<Deferred> deferred(deferred_.begin(), deferred_.begin() + count);
   deferred_.erase(deferred_.begin(), deferred_.begin() + count);
   const bool is_little = CountWaiting() <= limits_.most_records_at_once;
@@ -238,7 +287,7 @@ void Core::Resolve(const std::vector<Deferred>& deferred) {
 }
 
 bool Core::PreparePark() {
-  if (!marked_.empty()) return false;
+  if (!marked_.empty() || !late_forgets_.empty()) return false;
   if (rounds_.rings_left > 0 || !closings_.empty() || !sweeps_.empty()) return false;
   if (!deferred_.empty() || !late_cancels_.empty() || !tellings_.empty()) return false;
   if (IsCompacting() || rows_to_ask_ > 0) return false;

@@ -60,7 +60,8 @@ struct CoreSession {
   uint32_t room_waits = 0;
   uint32_t subscriptions = 0;
 
-  std::deque<Completion, PoolAllocator<Completion>> backlog;  // completions without room in the ring, in order
+  // Completions without room in the ring, in order.
+  std::deque<Completion, PoolAllocator<Completion>> backlog;
   uint64_t backlog_events = 0;
   uint64_t events_lost = 0;
   // By number. A tree: it never has to move all of them at once while others wait.

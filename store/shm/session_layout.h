@@ -82,7 +82,8 @@ enum class SubmissionOp : uint8_t {
   kConfirm = 9,       // slot, generation, and in flags the answer's `count`: the client's own
                       // pin stands, drop the hold
   kRelease = 10,      // slot, generation: SYNC S3, last release of an unplain slot
-  kCancel = 11,       // request: the asker's deadline has passed
+  kCancel = 11,       // request: the asker's deadline has passed -> its last word. With a count in
+                      // flags: so many requests from this one on, which are forgotten in silence
   kSync = 12,         // -> answer once every record pushed before has been handled
   kSubscribe = 13,    // flags: SubscribeFlags, replaces what was there
 };

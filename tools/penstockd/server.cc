@@ -156,9 +156,7 @@ void Server::Run() {
         reactor_->Remove(fd);
       }
     }
-    if (const uint64_t wanted = core_->MemoryWanted(); wanted > 0) {
-      populator_->FetchAgain(std::max(wanted, kLeastFetchedBytes));
-    }
+    FetchWanted();
     if (copy_choice_ && copy_choice_->is_busy() &&
         (core_->somebody_waits_for_room() ||
          core_->free_bytes() < copy_choice_->kept_bytes())) {
@@ -174,7 +172,7 @@ void Server::Run() {
       next_bells_ns_ = turn_clock_.began_ns() + kBetweenBells_ns;
     }
     turn_clock_.End();
-    if (!worked && !reactor_->has_more()) SleepUntilNeeded();
+    if (!worked && !stopping_ && !reactor_->has_more()) SleepUntilNeeded();
   }
 }
 
@@ -185,12 +183,15 @@ void Server::SleepUntilNeeded() {
       if (core_->depends_on_bells()) reactor_->Poll();
       turn_clock_.Begin();
     }
-    return core_->Turn();
+    return core_->Turn() || stopping_;
   };
   if (SpinFor(spin_, look)) {
     turn_clock_.End();
     return;
   }
+  // What was heard in between may have left more to do than a turn sees.
+  node_->Decide();
+  FetchWanted();
   // Before and not after: what is short would be fetched one wake-up late.
   if (idle_memory_ && population_finished_) MoveIdleMemory(CoarseNowNs());
   // SYNC S1 parking, consumer's half.
@@ -227,6 +228,12 @@ void Server::DoNowAndThen(int64_t now_ns) {
   core_->LookAgainAtKept();
 }
 
+void Server::FetchWanted() {
+  if (const uint64_t wanted = core_->MemoryWanted(); wanted > 0) {
+    populator_->FetchAgain(std::max(wanted, kLeastFetchedBytes));
+  }
+}
+
 // What nobody needed for a while goes to the host, and comes back before the last of what is
 // left is used.
 void Server::MoveIdleMemory(int64_t now_ns) {
@@ -235,7 +242,8 @@ void Server::MoveIdleMemory(int64_t now_ns) {
   if (idle_bytes_ > 0) {
     if (!core_->MergeFreeBlocks()) return;
     Populator::Extents extents;
-    const uint64_t kept_bytes = free_bytes - std::min(free_bytes, std::exchange(idle_bytes_, 0));
+    const uint64_t left_bytes = free_bytes - std::min(free_bytes, std::exchange(idle_bytes_, 0));
+    const uint64_t kept_bytes = std::max(left_bytes, idle_memory_->keep_bytes());
     for (const auto& [offset, bytes] : core_->TakeFreeExtents(kept_bytes)) {
       extents.emplace_back(offset, bytes);
     }

@@ -120,6 +120,7 @@ class Server : public CoreHost, public NodeStore {
   void CloseSilent(int64_t now_ns);
   void DoNowAndThen(int64_t now_ns);
   void MoveIdleMemory(int64_t now_ns);
+  void FetchWanted();
   int MostSleepMs() const;
   void Close(int socket_fd);
   void SleepUntilNeeded();

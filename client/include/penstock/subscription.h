@@ -45,10 +45,11 @@ class Subscription {
 
  private:
   friend class Client;
-  explicit Subscription(std::shared_ptr<internal::ClientState> state)
-      : state_(std::move(state)) {}
+  Subscription(std::shared_ptr<internal::ClientState> state, uint64_t number)
+      : state_(std::move(state)), number_(number) {}
 
   std::shared_ptr<internal::ClientState> state_;
+  uint64_t number_ = 0;
 };
 
 }  // namespace penstock

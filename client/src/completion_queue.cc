@@ -1,6 +1,8 @@
 // Waiting for completions and handing them out.
 #include "client/src/completion_queue.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -13,6 +15,8 @@ namespace penstock::internal {
 namespace {
 
 constexpr int64_t kMostSpin_ns = 100'000;  // what a wake-up costs sleeper and waker
+
+constexpr timespec kNap{0, 50'000};
 
 Submission CancelOf(const Submission& asked) {
   Submission cancel{};
@@ -100,7 +104,20 @@ void CompletionQueue::Cancel(PendingCall& call, bool want_last_word) {
       if (!want_last_word) cancels.back().flags_or_count = 1;
     }
   }
+  if (want_last_word) return PushSoon(cancels);
   for (const Submission& cancel : cancels) submissions_->PushOrOwe(cancel);
+}
+
+// The caller waits for what is said to them: a ring that is full is waited for as long.
+void CompletionQueue::PushSoon(std::span<const Submission> records) {
+  const int64_t until_ns = NowNs() + kLastWordPatience_ns;
+  while (!records.empty() && !Dead() && NowNs() < until_ns) {
+    const size_t count = submissions_->PushSome(records);
+    records = records.subspan(count);
+    if (count > 0) continue;
+    DrainIfReady();
+    nanosleep(&kNap, nullptr);
+  }
 }
 
 void CompletionQueue::AskAgain() {

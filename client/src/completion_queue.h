@@ -12,6 +12,7 @@
 #include <deque>
 #include <list>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -52,6 +53,9 @@ class PendingCall {
   std::condition_variable ready;
   CompletionQueue* queue = nullptr;  // that it is registered with
 };
+
+// How long a call whose deadline has passed waits for the daemon's last word.
+inline constexpr int64_t kLastWordPatience_ns = 500'000'000;
 
 // Thread safety: every call from any thread.
 class CompletionQueue {
@@ -109,6 +113,7 @@ class CompletionQueue {
   class Place;
   class Exit;
 
+  void PushSoon(std::span<const Submission> records);
   bool Dead() const { return dead_->load(std::memory_order_acquire); }
   // Leads or follows until `done` (under mutex_), the deadline or death.
   template <typename Done>

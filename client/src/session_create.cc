@@ -22,7 +22,6 @@ namespace {
 
 constexpr uint64_t kMostMetadataBytes = 1 * kMiB;
 // How long a creator whose deadline has passed waits to be told who holds the memory.
-constexpr int64_t kLastWordPatience_ns = 500'000'000;
 // CreateMany, when it has some and not all: how long it keeps them, and leaves the room to others.
 constexpr int64_t kMostHeld_ns = 5'000'000;
 constexpr int64_t kFirstPause_ns = 1'000'000;
@@ -212,7 +211,9 @@ absl::StatusOr<HeldLease> Session::WaitForLease(uint64_t block_bytes,
   PendingCall call({record});
   completions_->Register(call);
   const int64_t until_ns = DeadlineNs(options.deadline);
-  bool answered = PushUntil(call, until_ns) && completions_->Wait(call, until_ns);
+  // Asked in any case: without a deadline it is a question whether there is room now.
+  const int64_t asked_until_ns = std::max(until_ns, NowNs() + kLastWordPatience_ns);
+  bool answered = PushUntil(call, asked_until_ns) && completions_->Wait(call, until_ns);
   if (!answered && Usable()) {
     // Late: the daemon's last word says who holds the memory (or is the grant after all).
     completions_->Cancel(call, true);

@@ -34,7 +34,8 @@ void Visit::ComeBack(ClientState* client, WhenUnusable otherwise) {
 void Visit::LookAround() {
   SweepRetired(Patience::kNone);
   // Not within another call: the outermost one does it.
-  if (t_mark.thread_ends && t_mark.in_session.load(std::memory_order_relaxed) == ThreadMark::kNone) {
+  if (t_mark.thread_ends &&
+      t_mark.in_session.load(std::memory_order_relaxed) == ThreadMark::kNone) {
     UnregisterThread();
   }
 }

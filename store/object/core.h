@@ -292,13 +292,11 @@ class Core {
   std::vector<EvictionEntry> LeastRecentlyUsed(uint64_t wanted_bytes);
   void BeginEvictionLooks();
   bool HasMoreToEvict() const {
-    return has_more_to_flush_ ||
-           (eviction_looks_left_ == 0 && (!evictable_.empty() || clean_bytes_ > 0));
+    return share_.has_more_to_flush ||
+           (share_.eviction_looks_left == 0 && (!evictable_.empty() || clean_bytes_ > 0));
   }
   // In the next turns, without anybody's doing.
-  bool RoomMayCome() const {
-    return HasMoreToEvict() || !closings_.empty() || !sweeps_.empty();
-  }
+  bool RoomMayCome() const { return HasMoreToEvict() || !closings_.empty() || !sweeps_.empty(); }
   bool FlushesFor(uint64_t block_bytes);
   void ReturnToQueue(uint32_t slot);
   void CancelRoom(SessionRow row, uint32_t request);
@@ -434,8 +432,6 @@ class Core {
   PooledMap<ObjectId, uint32_t> reserved_;         // chosen ids, not sealed yet
   PooledSet<uint32_t> doomed_;                     // deleted, still pinned or held
   std::deque<SlotGeneration> marked_;  // deleted, the pins not looked at yet: FreeMarked
-  size_t mark_words_left_ = kPinWordsInATurn;  // of pins, to be read for them in this turn
-  size_t words_for_a_look_ = 0;  // at one slot, in the last look
   EvictionQueue evictable_;
   // Evictable, found pinned, and out of the queue until something of that changes.
   PooledMap<uint32_t, EvictionEntry> left_queue_;
@@ -443,8 +439,6 @@ class Core {
   uint32_t look_again_at_doomed_ = 0;  // from this slot on: LookAgainAtKept
   uint32_t look_again_at_pinned_ = 0;
   uint32_t look_again_at_clean_ = 0;
-  size_t eviction_looks_left_ = 0;  // in this turn
-  bool has_more_to_flush_ = false;  // likewise: a block may be in the allocator's stacks
   Graveyard graves_;
 
   std::vector<std::unique_ptr<CoreSession>> sessions_;
@@ -463,7 +457,6 @@ class Core {
 
   PooledSet<Waiter> waiters_;
   std::deque<Telling> tellings_;
-  size_t tells_left_ = 1024;  // answers to those who wait for a seal, in this turn
   PooledMap<uint64_t, RoomWaiter> room_waiters_;  // by ticket: first come, first served
   uint64_t last_ticket_ = 0;
   OthersPass others_;
@@ -472,7 +465,6 @@ class Core {
   std::vector<LateCancel> late_cancels_;
   std::deque<Deferred> deferred_;
   std::deque<Deferred> late_forgets_;  // cancels of many
-  size_t forgets_left_ = 0;            // of cancelled requests, in this turn
   Rounds rounds_;
   uint64_t refusing_since_ = 0;  // the round in which somebody was about to be refused first,
   uint64_t refusing_at_ = 0;     // and the turn in which that was so last
@@ -497,6 +489,7 @@ class Core {
   std::vector<SessionRow> subscriber_rows_;
   bool room_changed_ = false;
   bool sealed_evictable_ = false;
+  TurnShare share_;
   uint64_t epoch_ = uint64_t{1} << 32;  // as of the last look: Epoch()
   CoreStats stats_;
 };

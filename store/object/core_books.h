@@ -7,6 +7,7 @@
 #include <penstock/object_id.h>
 
 #include "store/object/intrusive_slots.h"
+#include "store/object/pin_columns.h"
 #include "store/object/session.h"
 #include "store/shm/session_layout.h"
 
@@ -93,6 +94,16 @@ struct OthersPass {
   uint64_t refused_bytes = 0;
   bool go_on = false;  // there are more to be tried
   bool again = false;  // room changed since the first was
+};
+
+// What is left of this turn's share of long work, and what such work cost.
+struct TurnShare {
+  size_t eviction_looks_left = 0;
+  bool has_more_to_flush = false;  // a block may be in the allocator's stacks
+  size_t mark_words_left = kPinWordsInATurn;  // of pins, to be read for deletes
+  size_t words_for_a_look = 0;     // at one slot, in the last look
+  size_t forgets_left = 0;         // of cancelled requests
+  size_t tells_left = 1024;        // answers to those who wait for a seal
 };
 
 struct Holder {

@@ -44,7 +44,7 @@ bool Core::MayCompact(uint64_t block_bytes) const {
 void Core::ConsiderCompaction() {
   Compaction& c = compaction_;
   if (c.phase != Phase::kIdle || room_waiters_.empty() || MemoryComesBack()) return;
-  if (has_more_to_flush_) return;  // merging may be enough
+  if (share_.has_more_to_flush) return;  // merging may be enough
   const RoomWaiter& first = FirstForRoom();
   if (IsOutOfReach(first.block_bytes) || !MayCompact(first.block_bytes)) return;
   c.row = first.row;

@@ -158,8 +158,8 @@ bool Core::TellSome(const Telling& telling, size_t most) {
   for (auto next = waiters_.lower_bound({telling.id, 0});
        next != waiters_.end() && next->id == telling.id && next->ticket < telling.until_ticket;
        next = waiters_.lower_bound({telling.id, 0}), --most) {
-    if (most == 0 || tells_left_ == 0) return false;
-    --tells_left_;
+    if (most == 0 || share_.tells_left == 0) return false;
+    --share_.tells_left;
     const Waiter waiter = *next;
     waiters_.erase(next);
     sessions_[waiter.row]->requests.erase(waiter.request);

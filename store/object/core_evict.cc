@@ -32,7 +32,7 @@ bool Core::EvictFor(uint64_t block_bytes) {
   const uint64_t wanted_bytes = columns_.size() < kManySessions
                                     ? block_bytes : std::max(block_bytes, StoreBytes() / 1024);
   bool freed = false;
-  while (!freed && eviction_looks_left_ > 0 && !evictable_.empty()) {
+  while (!freed && share_.eviction_looks_left > 0 && !evictable_.empty()) {
     // SYNC S2 pin/evict: mark a batch, then one pass over the pin rows.
     std::vector<EvictionEntry> batch = LeastRecentlyUsed(wanted_bytes);
     std::vector<SlotLook> looks;
@@ -43,8 +43,8 @@ bool Core::EvictFor(uint64_t block_bytes) {
       looks.push_back({.slot = entry.slot});
     }
     const size_t words = columns_.LookForPins(looks);
-    words_for_a_look_ = words / std::max<size_t>(looks.size(), 1);
-    eviction_looks_left_ -= std::min(eviction_looks_left_, words / kWordsForALook);
+    share_.words_for_a_look = words / std::max<size_t>(looks.size(), 1);
+    share_.eviction_looks_left -= std::min(share_.eviction_looks_left, words / kWordsForALook);
     std::vector<SlotLook> pinned;
     for (const EvictionEntry& entry : batch) {
       if (infos_[entry.slot].holds > 0 || LookAt(looks, entry.slot).is_pinned) {
@@ -80,8 +80,8 @@ bool Core::EvictFor(uint64_t block_bytes) {
 
 // A look costs as much as there are sessions; together they are some 0.1 ms.
 void Core::BeginEvictionLooks() {
-  has_more_to_flush_ = false;
-  eviction_looks_left_ =
+  share_.has_more_to_flush = false;
+  share_.eviction_looks_left =
       std::max<size_t>(kMostEvictionLooks / (1 + columns_.size() / (8 * kManySessions)),
                        kEvictionBatch);
 }
@@ -107,7 +107,7 @@ void Core::ReturnToQueue(uint32_t slot) {
 bool Core::FlushesFor(uint64_t block_bytes) {
   if (FreeSlots() == 0 || !allocator_.MayMerge(block_bytes)) return false;
   allocator_.CloseStacks();
-  has_more_to_flush_ = room_changed_ = true;
+  share_.has_more_to_flush = room_changed_ = true;
   return true;
 }
 
@@ -117,12 +117,12 @@ std::vector<EvictionEntry> Core::LeastRecentlyUsed(uint64_t wanted_bytes) {
   std::vector<EvictionEntry> entries;
   std::vector<SlotLook> looks;
   uint64_t bytes = 0;
-  const size_t most = std::clamp<size_t>(kPinWordsInATurn / 8 / (words_for_a_look_ + 1), 1,
+  const size_t most = std::clamp<size_t>(kPinWordsInATurn / 8 / (share_.words_for_a_look + 1), 1,
                                          kEvictionBatch);
-  while (!evictable_.empty() && eviction_looks_left_ > 0 && entries.size() < most &&
+  while (!evictable_.empty() && share_.eviction_looks_left > 0 && entries.size() < most &&
          (entries.empty() || bytes < wanted_bytes)) {
     const EvictionEntry entry = evictable_.Pop();
-    --eviction_looks_left_;
+    --share_.eviction_looks_left;
     ++stats_.eviction_looks;
     const uint64_t word = slots_.Word(entry.slot);
     if (StateOf(word) != SlotState::kSealed || GenerationOf(word) != entry.generation) {

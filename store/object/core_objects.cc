@@ -197,22 +197,22 @@ void Core::FreeLater(uint32_t slot) {
 // pages, each slot costs a word of each: then a look is for as few as a turn's share allows, and
 // the others stay for the next turn.
 void Core::FreeMarked() {
-  while (!marked_.empty() && mark_words_left_ > 0) {
+  while (!marked_.empty() && share_.mark_words_left > 0) {
     const size_t most =
-        std::clamp<size_t>(kPinWordsInATurn / (words_for_a_look_ + 1), 1, kMostMarked);
+        std::clamp<size_t>(kPinWordsInATurn / (share_.words_for_a_look + 1), 1, kMostMarked);
     const size_t count = std::min(marked_.size(), most);
     std::array<SlotGeneration, kMostMarked> batch;
     std::copy_n(marked_.begin(), count, batch.begin());
     marked_.erase(marked_.begin(), marked_.begin() + static_cast<ptrdiff_t>(count));
     const size_t words = FreeMarked(std::span(batch).first(count));
-    words_for_a_look_ = words / count;
-    mark_words_left_ -= std::min(mark_words_left_, words);
+    share_.words_for_a_look = words / count;
+    share_.mark_words_left -= std::min(share_.mark_words_left, words);
   }
 }
 
 void Core::FreeAllMarked() {
   while (!marked_.empty()) {
-    mark_words_left_ = kPinWordsInATurn;
+    share_.mark_words_left = kPinWordsInATurn;
     FreeMarked();
   }
 }

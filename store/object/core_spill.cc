@@ -104,10 +104,10 @@ uint64_t Core::DropCleanOf(std::deque<CleanCopy>& queue, uint64_t block_bytes) {
   uint64_t freed = 0;
   // Two rounds: in the first one that was used since gets a second chance.
   for (size_t most = 2 * queue.size(); most > 0 && freed < block_bytes && !queue.empty() &&
-                                       eviction_looks_left_ > 0;) {
-    const size_t looks_before = eviction_looks_left_;
+                                       share_.eviction_looks_left > 0;) {
+    const size_t looks_before = share_.eviction_looks_left;
     const std::vector<CleanCopy> batch = UnusedClean(queue, block_bytes - freed);
-    most -= std::min(most, looks_before - eviction_looks_left_);
+    most -= std::min(most, looks_before - share_.eviction_looks_left);
     // SYNC S2 pin/evict: mark a batch, then one pass over the pin rows.
     std::vector<SlotLook> looks;
     for (const CleanCopy& item : batch) {
@@ -143,11 +143,11 @@ std::vector<CleanCopy> Core::UnusedClean(std::deque<CleanCopy>& queue, uint64_t 
   std::vector<CleanCopy> items;
   std::vector<SlotLook> looks;
   uint64_t bytes = 0;
-  while (!queue.empty() && eviction_looks_left_ > 0 && items.size() < kCleanBatch &&
+  while (!queue.empty() && share_.eviction_looks_left > 0 && items.size() < kCleanBatch &&
          bytes < wanted_bytes) {
     const CleanCopy item = queue.front();
     queue.pop_front();
-    --eviction_looks_left_;
+    --share_.eviction_looks_left;
     const uint64_t word = slots_.Word(item.slot);
     if (StateOf(word) != SlotState::kSealed || GenerationOf(word) != item.generation ||
         !infos_[item.slot].has_copy()) {

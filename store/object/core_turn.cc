@@ -68,8 +68,8 @@ bool Core::ForgetSome(SessionRow row, const Submission& cancel) {
   for (auto next = session.requests.lower_bound(cancel.request);
        next != session.requests.end() && next->first < end;
        next = session.requests.lower_bound(cancel.request)) {
-    if (forgets_left_ == 0) return false;
-    --forgets_left_;
+    if (share_.forgets_left == 0) return false;
+    --share_.forgets_left;
     room_changed_ |= next->second.kind == PendingRequest::Kind::kRoom;
     ForgetRequest(row, next->first);
   }
@@ -89,8 +89,8 @@ void Core::ForgetLate() {
 bool Core::Turn() {
   ++stats_.turns;
   BeginEvictionLooks();
-  mark_words_left_ = kPinWordsInATurn;
-  forgets_left_ = tells_left_ = 4 * limits_.most_steps_in_turn;
+  share_.mark_words_left = kPinWordsInATurn;
+  share_.forgets_left = share_.tells_left = 4 * limits_.most_steps_in_turn;
   if (laps_.looked < laps_.ends) LookOutOfSight();
   bool worked = TakeRecords();
   if (!deferred_.empty()) {
@@ -171,7 +171,8 @@ bool Core::TakeRecords() {
 // their rings: only a seal makes an object, so a question is answered if no seal of its id waits.
 // Who asked for more waits until the turns have taken all that waited then.
 void Core::AnswerDeferred() {
-  const size_t count = std::min(deferred_.size(), 2 * limits_.most_steps_in_turn + deferred_.size() / 4);
+  const size_t share = 2 * limits_.most_steps_in_turn + deferred_.size() / 4;
+  const size_t count = std::min(deferred_.size(), share);
   std::vector<Deferred> deferred(deferred_.begin(), deferred_.begin() + count);
   deferred_.erase(deferred_.begin(), deferred_.begin() + count);
   const bool is_little = CountWaiting() <= limits_.most_records_at_once;

@@ -70,6 +70,12 @@ struct SessionSegments {
     return view;
   }
 
+  // Daemon: its bitmap is mapped once more, the region of it at `region`.
+  void ReadBitmapFrom(std::byte* region, uint64_t session) {
+    bitmap = reinterpret_cast<std::atomic<uint64_t>*>(region +
+                                                      SessionGeometry::BitmapColour(session));
+  }
+
   // Daemon: writes both headers into fresh, zeroed segments.
   void Format(uint32_t capacity, uint64_t session) const;
   // Client: checks both headers. FailedPrecondition names the versions.

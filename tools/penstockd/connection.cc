@@ -125,8 +125,7 @@ SessionSegments Connection::segments(uint32_t capacity) const {
   SessionSegments all =
       SessionSegments::At(client_mapping.data(), daemon_mapping.data(), capacity, number);
   if (std::byte* const region = bitmap_pane.data(); region != nullptr) {
-    all.bitmap = reinterpret_cast<std::atomic<uint64_t>*>(
-        region + SessionGeometry::BitmapColour(number));
+    all.ReadBitmapFrom(region, number);
   }
   return all;
 }

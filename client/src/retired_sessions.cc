@@ -72,9 +72,11 @@ void SweepRetired(Patience patience) {
   // A thread that finds another at it leaves the look to that one.
   g_look_again.store(true, std::memory_order_seq_cst);
   for (;;) {
-    // Our unlock is seen before this look, or another thread would leave the look to us for good.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (!g_look_again.load(std::memory_order_seq_cst) || !g_lock.try_lock()) return;
+    // A look that is a full fence: our unlock is seen before it, or another thread would leave its
+    // look to us for good.
+    bool is_due = false;
+    g_look_again.compare_exchange_strong(is_due, false, std::memory_order_seq_cst);
+    if (!is_due || !g_lock.try_lock()) return;
     g_look_again.store(false, std::memory_order_seq_cst);
     Sessions gone = TakeWhatCanGo(patience);
     g_lock.unlock();

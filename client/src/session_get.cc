@@ -213,7 +213,7 @@ std::vector<absl::StatusOr<ObjectView>> Session::GetMany(std::span<const ObjectI
   }
   if (missing.empty()) return outcomes;
 
-  const int64_t until = no_wait ? NowNs() + kAnswerPatience_ns : DeadlineNs(deadline);
+  const int64_t until = no_wait ? kNever : DeadlineNs(deadline);
   if (!no_wait && missing.size() > kMostAskedAtOnce) {
     // First what is here, on disk or refused for good: no part waits for a seal meanwhile.
     missing = AskFor(ids, missing, AskingFor::kPresent, deadline, until, outcomes);
@@ -231,6 +231,7 @@ std::vector<size_t> Session::AskFor(std::span<const ObjectId> ids,
                                     std::vector<absl::StatusOr<ObjectView>>& outcomes) {
   std::vector<size_t> may_come;
   bool is_over = false;
+  bool is_silent = false;  // the daemon: it is not asked again and again
   for (size_t begin = 0; begin < which.size(); begin += kMostAskedAtOnce) {
     const size_t count = std::min(kMostAskedAtOnce, which.size() - begin);
     const std::span part(which.data() + begin, count);
@@ -242,8 +243,12 @@ std::vector<size_t> Session::AskFor(std::span<const ObjectId> ids,
     }
     PendingCall call(std::move(records));
     completions_->Register(call);
-    if (!PushUntil(call, until_ns) || !completions_->Wait(call, until_ns)) {
+    const int64_t part_until_ns =
+        deadline <= absl::ZeroDuration() ? NowNs() + kAnswerPatience_ns : until_ns;
+    if (is_silent || !PushUntil(call, part_until_ns) ||
+        !completions_->Wait(call, part_until_ns)) {
       completions_->Cancel(call, false);
+      is_silent |= asking == AskingFor::kPresent;
       // The time is over. Of the parts behind this one at least what is here now.
       if (asking == AskingFor::kFuture) {
         is_over = true;

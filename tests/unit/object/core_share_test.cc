@@ -129,6 +129,40 @@ TEST_F(CoreShare, OneThatCancelsWhileOthersAreToldIsToldThatOnly) {
   EXPECT_EQ(client.Code(requests.front()), AnswerCode::kOk);
 }
 
+// One record for all of them, taken when the last one is forgotten.
+TEST_F(CoreShare, ACancelOfManyForgetsThemInManyTurnsAndInSilence) {
+  std::vector<uint32_t> requests;
+  for (int i = 0; i < kMany; ++i) {
+    requests.push_back(client.Ask(IdRecord(SubmissionOp::kGet, leaver.NextId())));
+  }
+  store.Turn();
+  Submission cancel{};
+  cancel.op = SubmissionOp::kCancel;
+  cancel.request = requests[10];
+  cancel.flags_or_count = kMany - 20;
+  client.Push(cancel);
+  TurnsOfShares([&] { return kMany - store.core().Stats().get_waiters; }, 4 * kShare);
+  EXPECT_EQ(store.core().Stats().get_waiters, 20u);
+  client.Read();
+  EXPECT_EQ(client.Code(requests[50]), kNoAnswer);
+  store.Close(client);
+  TurnsOfShares([] { return uint64_t{0}; }, 0);
+  EXPECT_EQ(store.core().Stats().get_waiters, 0u);
+}
+
+TEST_F(CoreShare, ACancelOfManyOutOfRangeForgetsNothingElse) {
+  const uint32_t request = client.Ask(IdRecord(SubmissionOp::kGet, leaver.NextId()));
+  store.Turn();
+  Submission cancel{};
+  cancel.op = SubmissionOp::kCancel;
+  cancel.request = request + 1;
+  cancel.flags_or_count = ~uint32_t{0};
+  client.Push(cancel);
+  TurnsOfShares([] { return uint64_t{0}; }, 0);
+  EXPECT_EQ(store.core().Stats().get_waiters, 1u);
+  EXPECT_TRUE(store.host().broken.empty());
+}
+
 TEST_F(CoreShare, WaitersOfADeadMakersIdsAreRefusedInManyTurns) {
   std::vector<uint32_t> requests;
   for (int i = 0; i < kMany; ++i) {
@@ -222,6 +256,25 @@ TEST(CoreShares, ManyRingsAreTakenInManyTurns) {
   }
   EXPECT_GE(turns, 100 / 20);
   for (size_t i = 0; i < clients.size(); ++i) EXPECT_EQ(clients[i]->Code(last[i]), AnswerCode::kOk);
+}
+
+// With many sessions the look at pins waits for more deletes; one that leaves does not.
+TEST(CoreShares, ADaemonThatLeavesLosesNoDeleteThatItHasMarkedOnly) {
+  FakeStore store{{.slots = 256}};
+  FakeClient& client = store.Open();
+  for (int i = 0; i < 80; ++i) store.Open();
+  std::vector<FakeObject> objects;
+  for (int i = 0; i < 10; ++i) objects.push_back(store.Put(client, 64));
+  for (const FakeObject& object : objects) {
+    client.Push(SlotRecord(SubmissionOp::kDelete, object.lease.slot, object.lease.generation));
+  }
+  store.Turn();
+  ASSERT_EQ(store.core().Stats().deleted, 10u);
+  ASSERT_GT(store.core().Stats().objects, 0u) << "they were looked at already";
+  EXPECT_FALSE(store.core().PreparePark());
+  store.Resume(store.Retire());
+  store.Turn();
+  EXPECT_EQ(store.core().Stats().objects, 0u);
 }
 
 TEST(CoreShares, CreatorsBehindALargeOneAreServedInManyTurns) {

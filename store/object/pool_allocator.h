@@ -61,6 +61,15 @@ class NodePool {
 };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PENSTOCK_MEMORY_IS_WATCHED 1
+#elif defined(__has_feature)  // clang says it so
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define PENSTOCK_MEMORY_IS_WATCHED 1
+#endif
+#endif
+
+#ifdef PENSTOCK_MEMORY_IS_WATCHED
 template <typename T>
 using PoolAllocator = std::allocator<T>;
 #else

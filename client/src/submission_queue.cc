@@ -26,6 +26,7 @@ bool SubmissionQueue::IsTakenNoMore() const {
 // As many as there is room for, after what is owed. How many.
 size_t SubmissionQueue::Write(std::span<const Submission> records,
                               std::span<const uint64_t> offsets) {
+  const uint64_t before = producer_.tail();
   if (!owed_.empty()) [[unlikely]] PayOwed();
   size_t count = 0;
   for (; count < records.size() && producer_.HasRoom(); ++count) {
@@ -38,6 +39,8 @@ size_t SubmissionQueue::Write(std::span<const Submission> records,
                 record.op == SubmissionOp::kDeleteById;
     producer_.Write(record);
   }
+  // Not where the ring is full: the daemon that is to make room reads this line.
+  if (producer_.tail() == before) return 0;
   PENSTOCK_CRASH_POINT(kClientRecordWritten);
   producer_.Publish();
   PENSTOCK_CRASH_POINT(kClientRecordPublished);
@@ -111,22 +114,24 @@ bool SubmissionQueue::PushMany(std::span<const Submission> records,
 }
 
 SubmissionQueue::OwnDelete SubmissionQueue::PushDeleteOfNewest(const ObjectId& id) {
+  Submission record{};
+  record.op = SubmissionOp::kDelete;
+  record.id = id;
+  bool is_written;
   {
     const std::lock_guard lock(lock_);
     const std::optional<Unpublished> own = Find(id, kNewest);
     if (!own) return OwnDelete::kNotFound;
-    if (!producer_.HasRoom()) return OwnDelete::kNotFound;
-    Submission record{};
-    record.op = SubmissionOp::kDelete;
     record.slot = own->slot;
     record.generation = own->generation;
-    record.id = id;
-    producer_.Write(record);
-    producer_.Publish();
-    ++changes_;
+    is_written = Write({&record, 1}, {}) > 0;
   }
-  RingIfParked();
-  return OwnDelete::kPushed;
+  if (is_written) {
+    RingIfParked();
+    return OwnDelete::kPushed;
+  }
+  // The ring is full: as everybody else. The generation makes it safe, however long that takes.
+  return PushMany({&record, 1}, {}, Bell::kRing) ? OwnDelete::kPushed : OwnDelete::kNotFound;
 }
 
 std::optional<Unpublished> SubmissionQueue::FindUnpublished(const ObjectId& id) {

@@ -72,7 +72,7 @@ class SubmissionQueue {
 
   // A delete of what this process sealed a moment ago: where the seal is among the last few
   // records, the delete follows it, and nothing of the index is looked at, whose lines the
-  // daemon is just writing. kNotFound: look in the index, also where the ring is full.
+  // daemon is just writing. kNotFound: look in the index.
   enum class OwnDelete { kPushed, kNotFound };
   OwnDelete PushDeleteOfNewest(const ObjectId& id);
 

@@ -2,8 +2,7 @@
 //
 // Why not std::mutex: lock and unlock together cost one locked instruction instead of
 // two, which a create or a seal feels. Waiters spin for a moment, then yield, so a
-// holder that lost its core gets it back, then sleep: a holder that waits for the daemon
-// (SubmissionQueue::WaitForRoom) may do so for as long as the daemon is stopped.
+// holder that lost its core gets it back, then sleep: a holder may be stopped, or wait.
 //
 // Thread safety: it is the lock. Never placed in shared memory (invariant 1).
 #ifndef PENSTOCK_STORE_BASE_SPIN_LOCK_H_

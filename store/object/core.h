@@ -298,6 +298,7 @@ class Core {
   // In the next turns, without anybody's doing.
   bool RoomMayCome() const { return HasMoreToEvict() || !closings_.empty() || !sweeps_.empty(); }
   bool FlushesFor(uint64_t block_bytes);
+  void PutBackWanted(std::vector<SlotLook>& pinned);
   void ReturnToQueue(uint32_t slot);
   void CancelRoom(SessionRow row, uint32_t request);
   void HandleLateCancels();

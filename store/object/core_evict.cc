@@ -13,11 +13,6 @@ constexpr size_t kEvictionBatch = 16;
 constexpr size_t kWordsForALook = 16;
 constexpr size_t kMostEvictionLooks = 512;  // in a turn, where there are few sessions: 0.5 ms
 
-const SlotLook& LookAt(const std::vector<SlotLook>& sorted, uint32_t slot) {
-  return *std::lower_bound(sorted.begin(), sorted.end(), slot,
-                           [](const SlotLook& look, uint32_t s) { return look.slot < s; });
-}
-
 }  // namespace
 
 // Makes room: drops objects whose copy is on disk, then evictable ones, of both those of lower
@@ -48,9 +43,6 @@ bool Core::EvictFor(uint64_t block_bytes) {
     std::vector<SlotLook> pinned;
     for (const EvictionEntry& entry : batch) {
       if (infos_[entry.slot].holds > 0 || LookAt(looks, entry.slot).is_pinned) {
-        slots_.PutBack(entry.slot);
-        slots_.MarkWanted(entry.slot);
-        infos_[entry.slot].wanted = true;
         left_queue_.emplace(entry.slot, entry);
         pinned.push_back({.slot = entry.slot});
       } else {
@@ -63,11 +55,7 @@ bool Core::EvictFor(uint64_t block_bytes) {
         freed = true;
       }
     }
-    // SYNC S3: of one whose last pin went before the mark nobody tells.
-    columns_.LookForPins(pinned);
-    for (const SlotLook& look : pinned) {
-      if (!look.is_pinned && infos_[look.slot].holds == 0) ReturnToQueue(look.slot);
-    }
+    PutBackWanted(pinned);
   }
   if (freed) return true;
   if (HasMoreToEvict()) {
@@ -76,6 +64,20 @@ bool Core::EvictFor(uint64_t block_bytes) {
   }
   if (writing_bytes_ < block_bytes) StartSpill(block_bytes - writing_bytes_);
   return false;
+}
+
+// Of marked slots that somebody pins, and that have left their queue: their last release tells us.
+void Core::PutBackWanted(std::vector<SlotLook>& pinned) {
+  for (const SlotLook& look : pinned) {
+    slots_.PutBack(look.slot);
+    slots_.MarkWanted(look.slot);
+    infos_[look.slot].wanted = true;
+  }
+  // SYNC S3: of one whose last pin went before the mark nobody tells.
+  columns_.LookForPins(pinned);
+  for (const SlotLook& look : pinned) {
+    if (!look.is_pinned && infos_[look.slot].holds == 0) ReturnToQueue(look.slot);
+  }
 }
 
 // A look costs as much as there are sessions; together they are some 0.1 ms.

@@ -32,11 +32,6 @@ constexpr uint64_t kEpochsPerTurnover = 64;
 // Clean objects that one look at the pin columns may cover.
 constexpr size_t kCleanBatch = 16;
 
-const SlotLook& LookAt(const std::vector<SlotLook>& sorted, uint32_t slot) {
-  return *std::lower_bound(sorted.begin(), sorted.end(), slot,
-                           [](const SlotLook& look, uint32_t s) { return look.slot < s; });
-}
-
 }  // namespace
 
 void Core::EnableSpill(SpillHost* spill) { spill_ = spill; }
@@ -119,9 +114,6 @@ uint64_t Core::DropCleanOf(std::deque<CleanCopy>& queue, uint64_t block_bytes) {
     std::vector<SlotLook> pinned;
     for (const CleanCopy& item : batch) {
       if (infos_[item.slot].holds > 0 || LookAt(looks, item.slot).is_pinned) {
-        slots_.PutBack(item.slot);
-        slots_.MarkWanted(item.slot);
-        infos_[item.slot].wanted = true;
         left_clean_.emplace(item.slot, item);
         pinned.push_back({.slot = item.slot});
       } else {
@@ -129,11 +121,7 @@ uint64_t Core::DropCleanOf(std::deque<CleanCopy>& queue, uint64_t block_bytes) {
         DropClean(item);
       }
     }
-    // SYNC S3: of one whose last pin went before the mark nobody tells.
-    columns_.LookForPins(pinned);
-    for (const SlotLook& look : pinned) {
-      if (!look.is_pinned && infos_[look.slot].holds == 0) ReturnToQueue(look.slot);
-    }
+    PutBackWanted(pinned);
   }
   return freed;
 }

@@ -8,6 +8,7 @@
 #ifndef PENSTOCK_STORE_OBJECT_PIN_COLUMNS_H_
 #define PENSTOCK_STORE_OBJECT_PIN_COLUMNS_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -30,6 +31,12 @@ inline constexpr size_t kManySessions = 64;
 
 // Words of pins that deletes may have read in a turn: some 0.3 ms.
 inline constexpr size_t kPinWordsInATurn = 8192;
+
+// That of `slot`, among looks in the order that PinColumns has left them in.
+inline const SlotLook& LookAt(const std::vector<SlotLook>& looks, uint32_t slot) {
+  return *std::lower_bound(looks.begin(), looks.end(), slot,
+                           [](const SlotLook& look, uint32_t s) { return look.slot < s; });
+}
 
 class PinColumns {
  public:

@@ -9,6 +9,8 @@
 #include <fstream>
 #include <iterator>
 #include <ostream>
+#include <string>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -34,7 +36,22 @@ Belongings Belongings::Of(pid_t pid) {
   return now;
 }
 
-Belongings Belongings::Now() { return Of(getpid()); }
+namespace {
+
+// ThreadSanitizer has a thread of its own from the program's first on.
+bool HasHadAThread() {
+  std::string task;
+  std::thread([&task] { task = fmt::format("/proc/self/task/{}", gettid()); }).join();
+  return Eventually([&task] { return !std::filesystem::exists(task); });
+}
+
+}  // namespace
+
+Belongings Belongings::Now() {
+  static const bool ready = HasHadAThread();
+  if (!ready) GiveUp("a joined thread stays in /proc");
+  return Of(getpid());
+}
 
 std::ostream& operator<<(std::ostream& out, const Belongings& of) {
   return out << of.mappings << " mappings of " << of.mapped_bytes << " bytes, "

@@ -25,6 +25,8 @@ namespace {
 
 // Deletes of which one look at all rows finds the pins.
 constexpr size_t kMostMarked = 256;
+// With so few each delete is looked at by itself, and its block is free while it is in the caches.
+constexpr size_t kFewSessions = 8;
 // Half of them and more are gone: so there are never many more than twice as many as objects.
 constexpr size_t kSweptForEach = 8;
 // At one call of LookAgainAtKept, where there are few sessions.
@@ -188,6 +190,14 @@ void Core::Delete(uint32_t slot, AnswerCode cause) {
 
 // Of a slot that was marked just now.
 void Core::FreeLater(uint32_t slot) {
+  if (columns_.size() <= kFewSessions) {
+    if (IsInUse(slot)) {
+      doomed_.insert(slot);
+    } else {
+      Free(slot);
+    }
+    return;
+  }
   marked_.push_back({slot, slots_.Generation(slot)});
   if (marked_.size() >= kMostMarked) FreeMarked();
 }

@@ -14,6 +14,8 @@
 #include <cstring>
 #include <optional>
 
+#include "store/base/prefetch.h"
+
 namespace penstock {
 
 // Thread safety: one thread at a time (the owner's lock).
@@ -53,7 +55,11 @@ class RingProducer {
 
   // SYNC S1 parking, producer's half: the exchange publishes the entries and is the full
   // fence before the caller reads the consumer's parked flag.
-  void Publish() { tail_word_->exchange(tail_, std::memory_order_seq_cst); }
+  // The consumer has read the next entry a ring's length ago, and its line comes from there.
+  void Publish() {
+    tail_word_->exchange(tail_, std::memory_order_seq_cst);
+    PrefetchForWrite(&entries_[tail_ % kEntries]);
+  }
 
   uint64_t tail() const { return tail_; }
 

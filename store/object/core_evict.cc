@@ -11,7 +11,7 @@ namespace {
 constexpr size_t kEvictionBatch = 16;
 // Words of pins that are read as long as one candidate takes.
 constexpr size_t kWordsForALook = 16;
-constexpr size_t kMostEvictionLooks = 512;  // in a turn, where there are few sessions: 0.5 ms
+constexpr size_t kMostEvictionLooks = 256;  // in a turn, where there are few sessions: 0.5 ms
 
 }  // namespace
 

@@ -54,9 +54,10 @@ struct CoreLimits {
   uint32_t most_records_at_once = 128;
   // Of all rings together in a turn.
   uint64_t most_records_in_turn = 1024;
-  // Of long work of each kind in a turn, in steps of some 0.3 us: what a session leaves behind,
-  // answers to those who wait for one id, creators that are served.
-  size_t most_steps_in_turn = 256;
+  // Of long work of each kind in a turn, in steps of some 0.3 us, 1 us where nothing is in the
+  // caches: what a session leaves behind, answers to those who wait for one id, creators that are
+  // served.
+  size_t most_steps_in_turn = 128;
   // Rings that stay in sight though nothing comes (core_watch.cc): some 3 us of an empty turn.
   uint32_t most_idle_watched = 64;
   // At an empty ring, by all watched ones together, before it is let out of sight.

@@ -37,7 +37,7 @@ Simulation::Simulation(uint64_t seed)
                              // And in every third one, long work takes many turns.
                              .limits = {.most_records_at_once = 2,
                                         .most_records_in_turn = seed % 3 == 0 ? 3u : 1024u,
-                                        .most_steps_in_turn = seed % 3 == 0 ? 4u : 256u,
+                                        .most_steps_in_turn = seed % 3 == 0 ? 4u : 128u,
                                         .most_idle_watched = seed % 2 == 0 ? 0u : 64u,
                                         .most_empty_looks = 4,
                                         .memory_comes_back = true}}),

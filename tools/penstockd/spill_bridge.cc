@@ -16,6 +16,8 @@ namespace {
 // pages cost memory only where they are used.
 constexpr uint64_t kCopiesPerSlot = 16;
 constexpr uint64_t kMostCopies = uint64_t{1} << 28;
+// Of what the disk has done, at once: some 2 us each.
+constexpr size_t kMostDelivered = 128;
 // Of the same trouble, in the log.
 constexpr int64_t kBetweenReminders_ns = 60'000'000'000;
 
@@ -90,7 +92,10 @@ std::vector<uint32_t> SpillBridge::Copies() const {
 
 void SpillBridge::Deliver() {
   DrainDoorbell(notify_.get());
-  for (const SpillDone& done : store_->TakeDone()) {
+  for (const SpillDone& done : store_->TakeDone()) done_.push_back(done);
+  for (size_t left = std::min(done_.size(), kMostDelivered); left > 0; --left) {
+    const SpillDone done = done_.front();
+    done_.pop_front();
     const SpillOutcome outcome{.ticket = done.ticket, .trouble = TroubleOf(done.fault),
                                .copy = done.handle, .file = done.file,
                                .error_number = done.error_number};
@@ -105,6 +110,7 @@ void SpillBridge::Deliver() {
     }
     core_->SpillRead(outcome);
   }
+  if (!done_.empty()) RingDoorbell(notify_.get());
 }
 
 // A disk that stays full fails twice a second, for as long as it does.

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,7 +42,7 @@ class SpillBridge : public SpillHost {
   // What is on disk, from an earlier daemon of this store.
   std::vector<uint32_t> Copies() const;
 
-  // Readable when Deliver has something for the core.
+  // Readable when Deliver has something for the core: so much of it at a time.
   int notify_fd() const { return notify_.get(); }
   void Deliver();
   // The store has ended: nobody will ask for its objects again.
@@ -67,6 +68,7 @@ class SpillBridge : public SpillHost {
   std::unique_ptr<SpillStore> store_;
   Core* core_ = nullptr;
   std::string dir_;
+  std::deque<SpillDone> done_;  // the core has not heard of them
 
   uint64_t failed_writes_ = 0;  // since the last that did not fail
   SpillFault logged_fault_ = SpillFault::kNone;

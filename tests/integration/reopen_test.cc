@@ -346,8 +346,8 @@ TEST(Reopen, AWelcomeThatFindsNoDescriptorsLeavesNoSessionBehind) {
   EXPECT_EQ(WaitForChild(child), 0);
 }
 
-// Each daemon is a process of its own, which starts one more thread to close things where one is not
-// enough: threads do not add up.
+// Each daemon is a process of its own, which starts one more thread to close things where one is
+// not enough: threads do not add up.
 TEST(Reopen, TenDaemonsOfOneStoreLeaveKeeperAndDaemonWithNoMoreThanAfterTheFirst) {
   constexpr size_t kMostThreads = 16;
   const TestDaemon daemon;

@@ -19,6 +19,7 @@
 #include "bench/harness/clock.h"
 #include "bench/harness/copy_area.h"
 #include "bench/harness/interrupt.h"
+#include "bench/penstock-bench/bare_loop.h"
 #include "bench/penstock-bench/bystander.h"
 #include "bench/penstock-bench/ring_session.h"
 #include "bench/penstock-bench/subcommands.h"
@@ -119,6 +120,8 @@ class ScenarioRun {
     PENSTOCK_ASSIGN_OR_RETURN(const BystanderTimes quiet, PlayQuiet(*own));
     PENSTOCK_ASSIGN_OR_RETURN(const Phase beside, Play(*own, *other, sessions));
     PENSTOCK_ASSIGN_OR_RETURN(const Phase with, Play(*own, *own, sessions));
+    bare_loop_ms_ = LongestStepOfABareLoop_ms(static_cast<int64_t>(
+        (with.board.seconds + beside.board.seconds) * 1e9));
     TellTurns(with, beside);
     TellBystander("put_get_delete", with.times.put_get_delete, beside.times.put_get_delete,
                   quiet.put_get_delete);
@@ -197,11 +200,14 @@ class ScenarioRun {
     // Since its start: what came before the load may be the longest.
     result.more["until_prepared_ms"] = std::max(with.before.cpu_ms, beside.before.cpu_ms);
     result.more["wall_ms"] = std::max(with.after.wall_ms, beside.after.wall_ms);
+    result.more["bare_loop_ms"] = bare_loop_ms_;
     report_.results.push_back(std::move(result));
     if (worst_ms > kMostTurn_ms) {
       MissUnlessQuick(fmt::format("a turn took {:.3f} ms of CPU, at most {} may be ({:.3f} ms "
-                                  "before the load began)", worst_ms, kMostTurn_ms,
-                                  std::max(with.before.cpu_ms, beside.before.cpu_ms)));
+                                  "before the load began; a step of a bare loop took {:.3f} ms "
+                                  "in as long)", worst_ms, kMostTurn_ms,
+                                  std::max(with.before.cpu_ms, beside.before.cpu_ms),
+                                  bare_loop_ms_));
     }
   }
 
@@ -277,6 +283,7 @@ class ScenarioRun {
   const Scenario scenario_;
   Report& report_;
   bool is_counted_ = true;
+  double bare_loop_ms_ = 0;
 };
 
 absl::StatusOr<std::vector<size_t>> Chosen(const RunOptions& options) {

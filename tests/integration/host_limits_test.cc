@@ -1,5 +1,7 @@
 // Each limit of a host, each call that it refuses and each place that it closes is named for
 // what it is, by the daemon, its clients and the operator's tools; nothing hangs or crashes.
+#include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -7,6 +9,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -282,6 +286,52 @@ TEST(HostLimits, APlaceThatAUserMayNotComeToIsNotSaidToHaveNoDaemon) {
                                fmt::format("User {} may not come to that place", kNobody)));
     return 0;
   }), 0);
+}
+
+// A pipe of which no byte is read.
+class FullPipe {
+ public:
+  FullPipe() {
+    if (pipe2(ends_, O_CLOEXEC) != 0) GiveUp("pipe2");
+    fcntl(ends_[1], F_SETPIPE_SZ, 4096);
+    pollfd item{ends_[1], POLLOUT, 0};
+    const std::string filling(4096, '.');
+    while (poll(&item, 1, 0) == 1) (void)!write(ends_[1], filling.data(), filling.size());
+  }
+  ~FullPipe() {
+    for (const int end : ends_) close(end);
+  }
+  int in() const { return ends_[1]; }
+  std::string Read() const {
+    std::string bytes(64 << 10, ' ');
+    const ssize_t count = read(ends_[0], bytes.data(), bytes.size());
+    return bytes.substr(0, count < 0 ? 0 : static_cast<size_t>(count));
+  }
+
+ private:
+  int ends_[2];
+};
+
+TEST(HostLimits, ALogThatNobodyReadsKeepsNobodyWaiting) {
+  const TempDir dir;
+  const FullPipe log;
+  const pid_t keeper = StartChild([&] {
+    dup2(log.in(), STDERR_FILENO);
+    execl(ProgramPath("penstockd").c_str(), "penstockd", "--dir", dir.path().c_str(), "--memory",
+          "16MiB", nullptr);
+    return 99;
+  });
+  std::optional<Client> client;
+  ASSERT_TRUE(Eventually([&] {
+    auto connected = Client::Connect({.dir = dir.path()});
+    if (connected.ok()) client = *std::move(connected);
+    return client.has_value();
+  }));
+  PutPattern(*client, 1, 500);
+  log.Read();
+  kill(keeper, SIGTERM);
+  EXPECT_EQ(WaitForChild(keeper), 0);
+  EXPECT_TRUE(Contains(log.Read(), "lines were left out"));
 }
 
 TEST(HostLimits, ADaemonInAnotherProcessNamespaceIsNotTakenForAProcessOfThisOne) {

@@ -1,15 +1,16 @@
 // penstockd: the daemon of a Penstock node.
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 
 #include <iostream>
+#include <memory>
 #include <utility>
 
 #include "store/base/host_limits.h"
 #include "store/base/processor.h"
 #include "store/base/unique_fd.h"
 #include "tools/penstockd/keeper.h"
+#include "tools/penstockd/log_sink.h"
 #include "tools/penstockd/options.h"
 #include "tools/penstockd/process.h"
 #include "tools/penstockd/take_over.h"
@@ -29,7 +30,8 @@ int main(int argc, char** argv) {
     std::cerr << "penstockd: " << std::string(enough.message()) << "\n";
     return 1;
   }
-  spdlog::set_default_logger(spdlog::stderr_color_mt("penstockd"));
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("penstockd", std::make_shared<penstock::LogSink>()));
   spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %n[%P] %l: %v");
   spdlog::set_level(spdlog::level::from_str(
       options.log_level == "error" ? "err" : options.log_level));

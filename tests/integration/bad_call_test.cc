@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <limits>
 #include <thread>
@@ -255,6 +256,36 @@ TEST(BadCall, ADaemonThatIsStoppedIsReportedWithinTheDeadline) {
   EXPECT_TRUE(client.Put(Pattern(1, 3 * kMiB)).ok());
   Must(client.Sync());
   EXPECT_EQ(daemon.Status().Counter("get_waiters"), 0u);
+}
+
+// More requests than its ring has room for, and than are asked in one part: neither the wait for
+// room nor the number of parts makes the call longer.
+TEST(BadCall, AGetOfManyFromADaemonThatIsStoppedEndsInTime) {
+  const TestDaemon daemon;
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  std::vector<ObjectId> ids;
+  for (size_t i = 0; i < (kSanitized ? 20'000 : 80'000); ++i) ids.push_back(Must(client.NextId()));
+  const pid_t pid = daemon.daemon_pid();
+  kill(pid, SIGSTOP);
+  std::atomic<bool> has_ended{false};
+  std::thread rescue([&] {
+    Eventually([&] { return has_ended.load(); }, absl::Seconds(20));
+    kill(pid, SIGCONT);
+  });
+  for (const absl::Duration deadline : {absl::Milliseconds(50), kNow}) {
+    const absl::Time began = absl::Now();
+    const auto late = client.GetMany(ids, deadline);
+    EXPECT_LT(absl::Now() - began, absl::Seconds(3)) << deadline;
+    EXPECT_TRUE(std::all_of(late.begin(), late.end(), [](const auto& each) {
+      return absl::IsDeadlineExceeded(each.status());
+    })) << deadline;
+  }
+  has_ended = true;
+  rescue.join();
+  EXPECT_TRUE(client.Put(Pattern(1, 3 * kMiB)).ok());
+  Must(client.Sync());
+  EXPECT_TRUE(Eventually([&] { return daemon.Status().Counter("get_waiters") == 0; }));
 }
 
 // An id is good for one Create. Of two, the first seal stays; nothing that can be read changes.

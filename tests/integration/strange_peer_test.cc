@@ -14,6 +14,7 @@
 
 #include "store/base/store_directory.h"
 #include "store/shm/memory_file.h"
+#include "store/shm/parking.h"
 #include "tests/integration/helpers.h"
 #include "tests/integration/raw_session.h"
 
@@ -38,6 +39,7 @@ class Stranger {
         }) {}
   ~Stranger() { thread_.join(); }
 
+  const std::string& dir() const { return dir_.path(); }
   absl::Status Connect() const { return Client::Connect({.dir = dir_.path()}).status(); }
   absl::Status Ask() const { return QueryStatus(dir_.path()).status(); }
 
@@ -155,6 +157,56 @@ TEST(StrangePeer, AnIndexOfAnotherLayoutIsRefusedWithBothVersions) {
   formatted.header().magic = 0;
   EXPECT_TRUE(Says(Stranger(say).Connect(), StatusCode::kInvalidArgument,
                    "no Penstock index"));
+}
+
+// It holds an object until the client has pinned it, or so it says. A view of what lies in that
+// slot by then would show other bytes.
+TEST(StrangePeer, AnObjectThatIsNotInItsSlotIsNotHandedOut) {
+  const IndexGeometry geometry = IndexGeometry::For(64);
+  const SessionGeometry session = SessionGeometry::For(64);
+  const MemoryFile arena = Must(MemoryFile::Create("arena", 4 << 20));
+  const MemoryFile index = Must(MemoryFile::Create("index", geometry.total_bytes));
+  const MemoryFile client_file = Must(MemoryFile::Create("client", session.client_bytes));
+  const MemoryFile daemon_file = Must(MemoryFile::Create("daemon", session.daemon_bytes));
+  const auto map = [](const MemoryFile& file) {
+    return Must(Mapping::Map(file.fd(), file.bytes(), Access::kReadWrite, OnFork::kDrop));
+  };
+  const Mapping index_mapping = map(index);
+  const Mapping client_mapping = map(client_file);
+  const Mapping daemon_mapping = map(daemon_file);
+  IndexSegment::Format(index_mapping.data(), geometry, 4 << 20, 2);
+  const SessionSegments segments = SessionSegments::At(
+      client_mapping.data(), daemon_mapping.data(), 64, kPlausible.session);
+  segments.Format(64, kPlausible.session);
+  const UniqueFd daemon_bell = Must(MakeDoorbell());
+  const UniqueFd client_bell = Must(MakeDoorbell());
+  const Stranger stranger([&](int fd) {
+    WelcomeFacts facts = kPlausible;
+    facts.index_bytes = geometry.total_bytes;
+    const std::array<int, kFdCount> fds = {
+        arena.fd(),       arena.fd(),        index.fd(),       client_file.fd(),
+        daemon_file.fd(), daemon_bell.get(), client_bell.get()};
+    Must(SendPacket(fd, WelcomeMessage(facts), fds));
+    SubmissionConsumer questions = segments.MakeSubmissionConsumer();
+    if (!Eventually([&] { return questions.Available().value_or(0) > 0; })) return;
+    const Submission get = questions.Take();
+    Completion answer{};
+    answer.op = CompletionOp::kObject;
+    answer.request = get.request;
+    answer.object.id = get.id;
+    answer.object.size = 100;
+    answer.object.slot = 3;
+    answer.object.generation = 7;  // in the slot: 0
+    CompletionProducer answers = segments.MakeCompletionProducer();
+    answers.Write(answer);
+    answers.Publish();
+    RingDoorbell(client_bell.get());
+    pollfd goodbye{fd, POLLIN, 0};
+    poll(&goodbye, 1, 20'000);
+  });
+  Client client = Must(Client::Connect({.dir = stranger.dir()}));
+  EXPECT_TRUE(Says(client.Get(ObjectId::FromName("elsewhere"), absl::Seconds(10)),
+                   StatusCode::kInternal, "let an object go"));
 }
 
 TEST(StrangePeer, ASocketOfAnotherKindIsNoDaemon) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
@@ -158,6 +159,31 @@ TEST(TakeOver, WithAForgottenOrAnotherSpillDirectoryIsRefusedAndNamesTheRightOne
   EXPECT_EQ(daemon.Status().Counter("restarts"), 0u);
   TakeOver(daemon);  // with the same flags
   EXPECT_TRUE(HasPattern(Must(client.Get(id)).data(), 1));
+}
+
+// Through a link, and with a slash at its end.
+TEST(TakeOver, TheSpillDirectoryUnderAnotherNameIsTheSame) {
+  const TempDir parent, links;
+  const std::string link = links.path() + "/link";
+  std::filesystem::create_directory_symlink(parent.path(), link);
+  TestDaemon daemon({"--memory", "16MiB", "--spill-dir", parent.path() + "/disk"});
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  std::vector<ObjectId> ids;
+  for (uint64_t i = 0; i < 40; ++i) ids.push_back(PutPattern(client, i, 1 << 20));
+  const pid_t before = daemon.daemon_pid();
+  const pid_t heir = StartChild([&] {
+    const std::string program = ProgramPath("penstockd");
+    const std::string same = link + "/disk/";
+    execl(program.c_str(), program.c_str(), "--dir", daemon.dir().c_str(), "--take-over",
+          "--spill-dir", same.c_str(), nullptr);
+    return 1;
+  });
+  NextDaemon(daemon, before);
+  daemon.SettleKeepers(heir);
+  for (uint64_t i = 0; i < ids.size(); ++i) {
+    EXPECT_TRUE(HasPattern(Must(client.Get(ids[i])).data(), i)) << i;
+  }
 }
 
 TEST(TakeOver, TheNewKeeperKeepsAndTheNewDaemonFindsASuccessorForIt) {

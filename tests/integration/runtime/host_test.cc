@@ -12,6 +12,8 @@
 #include <gtest/gtest.h>
 #include <penstock/runtime.h>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tests/integration/helpers.h"
 #include "tests/support/test_daemon.h"
 
@@ -23,7 +25,12 @@ using testing::RunInChild;
 using testing::TestDaemon;
 
 int Thrice(int value) { return 3 * value; }
-PENSTOCK_REMOTE(Thrice);
+int64_t BeginOfANap(int ms) {
+  const int64_t began_ms = absl::ToUnixMillis(absl::Now());
+  absl::SleepFor(absl::Milliseconds(ms));
+  return began_ms;
+}
+PENSTOCK_REMOTE(Thrice, BeginOfANap);
 
 // What `body` fails with, or nothing.
 std::string Refusal(const std::function<void()>& body) {
@@ -52,6 +59,36 @@ void EnlargeEnvironment() {
 bool OwnMounts() {
   return unshare(CLONE_NEWNS) == 0 &&
          mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+}
+
+bool StayOnOneCpu() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return false;
+  int first = 0;
+  while (!CPU_ISSET(first, &set)) ++first;
+  CPU_ZERO(&set);
+  CPU_SET(first, &set);
+  return sched_setaffinity(0, sizeof(set), &set) == 0;
+}
+
+// Where nobody says how many CPUs tasks may use: in a private cluster, and with a daemon.
+TEST(HostOfACluster, OnOneCpuTasksRunOneAfterTheOther) {
+  const auto run_in_turn = [] {
+    const auto one = Task(BeginOfANap).Remote(200);
+    const auto other = Task(BeginOfANap).Remote(200);
+    return std::abs(*one.Get() - *other.Get()) >= 150;
+  };
+  EXPECT_EQ(RunInChild([&] {
+    PENSTOCK_CHILD_EXPECT(StayOnOneCpu());
+    Init({.memory = 16 << 20});
+    PENSTOCK_CHILD_EXPECT(run_in_turn());
+    Shutdown();
+    const TestDaemon daemon;
+    Init({.address = daemon.dir()});
+    PENSTOCK_CHILD_EXPECT(run_in_turn());
+    Shutdown();
+    return 0;
+  }), 0);
 }
 
 TEST(HostOfACluster, AReadOnlyTmpIsNamedAndTmpdirIsTakenInstead) {

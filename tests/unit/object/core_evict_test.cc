@@ -255,7 +255,7 @@ TEST(CoreEvict, WithManySessionsAFewOfTheOldestGoTogether) {
   ASSERT_TRUE(client.TryPin(objects[1].id).has_value());
   store.Lease(client, kSmall);
   const uint64_t evicted = store.core().Stats().evicted;
-  EXPECT_GE(evicted, 1u);
+  EXPECT_GT(evicted, 1u) << "each had a look at all rows to itself";
   EXPECT_LE(evicted, 16u);
   EXPECT_TRUE(store.Contains(client, objects[0].id));
   EXPECT_TRUE(store.Contains(client, objects[1].id));

@@ -57,35 +57,81 @@ TEST_F(CoreShare, ObjectsOfSessionsThatAreDroppedTogetherGoInManyTurns) {
   EXPECT_EQ(Deleted(), uint64_t{kMany});
 }
 
-TEST_F(CoreShare, WhatIsOnDiskOfADroppedSessionGoesToo) {
-  FakeStore small{{.slots = 256,
+// A store of 64 blocks with a disk.
+class CoreShareOfADisk : public ::testing::Test {
+ protected:
+  CoreShareOfADisk() { store.core().EnableSpill(&disk); }
+
+  void Turn() {
+    store.Turn();
+    while (disk.operations() > 0) disk.EndOne(1, &store.core(), true);
+  }
+  // More objects than blocks.
+  std::vector<ObjectId> Fill(FakeClient& maker) {
+    std::vector<ObjectId> ids;
+    for (int i = 0; i < kMany; ++i) {
+      const uint32_t request = maker.Ask(LeaseRecord(1024));
+      std::optional<Completion> grant;
+      for (int turn = 0; turn < 100 && !grant; ++turn) {
+        Turn();
+        grant = maker.Answer(request);
+      }
+      if (!grant) break;
+      ids.push_back(maker.NextId());
+      maker.Push(SealRecord(LeaseIn(*grant), ids.back(), 1000));
+      store.Turn();
+    }
+    EXPECT_EQ(ids.size(), size_t{kMany});
+    return ids;
+  }
+
+  FakeStore store{{.slots = 256,
                    .arena_bytes = 64 * kKiB,
                    .limits = {.most_steps_in_turn = kShare}}};
-  FakeDisk its_disk([&](uint64_t offset, uint64_t bytes) { return small.Bytes(offset, bytes); });
-  small.core().EnableSpill(&its_disk);
-  FakeClient& maker = small.Open();
-  for (int i = 0; i < kMany; ++i) {
-    const uint32_t request = maker.Ask(LeaseRecord(1024));
-    std::optional<Completion> grant;
-    for (int turn = 0; turn < 100 && !grant; ++turn) {
-      small.Turn();
-      while (its_disk.operations() > 0) its_disk.EndOne(1, &small.core(), true);
-      grant = maker.Answer(request);
-    }
-    ASSERT_TRUE(grant.has_value()) << i;
-    maker.Push(SealRecord(LeaseIn(*grant), maker.NextId(), 1000));
-    small.Turn();
-  }
+  FakeDisk disk{[this](uint64_t offset, uint64_t bytes) { return store.Bytes(offset, bytes); }};
+};
+
+TEST_F(CoreShareOfADisk, WhatIsThereOfADroppedSessionGoesToo) {
+  FakeClient& maker = store.Open();
+  Fill(maker);
   const uint64_t number = maker.number();
-  small.Close(maker);
-  ASSERT_GT(small.core().Stats().spilled_objects, 2 * kShare);
-  small.core().DropObjectsOf(std::vector<uint64_t>{number});
-  for (int turn = 0; turn < 200; ++turn) {
-    while (its_disk.operations() > 0) its_disk.EndOne(1, &small.core(), true);
-    small.Turn();
+  store.Close(maker);
+  ASSERT_GT(store.core().Stats().spilled_objects, 2 * kShare);
+  store.core().DropObjectsOf(std::vector<uint64_t>{number});
+  for (int turn = 0; turn < 200; ++turn) Turn();
+  EXPECT_EQ(store.core().Stats().objects + store.core().Stats().spilled_objects, 0u);
+  EXPECT_EQ(disk.copies(), 0u);
+}
+
+// Each takes a block, and what makes room for it.
+TEST_F(CoreShareOfADisk, RestoresBeginInManyTurnsAndNotForThoseWhoHaveCancelled) {
+  FakeClient& client = store.Open();
+  std::vector<uint32_t> requests;
+  for (const ObjectId& id : Fill(client)) {
+    if (const auto slot = client.TryPin(id)) {
+      client.Unpin(*slot);
+    } else {
+      requests.push_back(client.Ask(IdRecord(SubmissionOp::kGet, id)));
+    }
   }
-  EXPECT_EQ(small.core().Stats().objects + small.core().Stats().spilled_objects, 0u);
-  EXPECT_EQ(its_disk.copies(), 0u);
+  ASSERT_GT(requests.size(), 4 * kShare);
+  const size_t kept = requests.size() / 2;
+  const auto begun = [this] { return store.core().Stats().leases; };
+  const uint64_t before = begun();
+  for (uint64_t turn = 1; turn < 3; ++turn) {
+    store.Turn();
+    EXPECT_LE(begun() - before, turn * kShare / 2);
+  }
+  EXPECT_GT(begun(), before);
+  Submission cancel{};
+  cancel.op = SubmissionOp::kCancel;
+  cancel.request = requests[kept];
+  cancel.flags_or_count = static_cast<uint32_t>(requests.size() - kept);
+  client.Push(cancel);
+  for (int turn = 0; turn < 100; ++turn) Turn();
+  EXPECT_EQ(store.core().Stats().restored, kept);
+  EXPECT_EQ(store.core().Stats().get_waiters + store.core().Stats().restoring, 0u);
+  for (size_t i = 0; i < kept; ++i) EXPECT_EQ(client.Code(requests[i]), AnswerCode::kOk) << i;
 }
 
 TEST_F(CoreShare, AThousandWaitersOfOneIdAreToldInManyTurns) {
@@ -225,6 +271,7 @@ TEST_F(CoreShare, WhatADeadSessionPinnedIsFreeInTheEnd) {
   for (const FakeObject& object : objects) store.Delete(client, object);
   ASSERT_EQ(store.core().Stats().doomed, uint64_t{kMany});
   store.Close(leaver);
+  EXPECT_LE(store.core().Stats().freed, kShare);
   TurnsOfShares([&] { return store.core().Stats().freed; }, 2 * kShare);
   EXPECT_EQ(store.core().Stats().objects, 0u);
 }

@@ -44,7 +44,10 @@ bool Core::MayCompact(uint64_t block_bytes) const {
 void Core::ConsiderCompaction() {
   Compaction& c = compaction_;
   if (c.phase != Phase::kIdle || room_waiters_.empty() || MemoryComesBack()) return;
-  if (share_.has_more_to_flush) return;  // merging may be enough
+  if (share_.has_more_to_flush) {
+    room_changed_ = true;  // merging may be enough: the next turn looks
+    return;
+  }
   const RoomWaiter& first = FirstForRoom();
   if (IsOutOfReach(first.block_bytes) || !MayCompact(first.block_bytes)) return;
   c.row = first.row;

@@ -67,6 +67,32 @@ TEST_F(CoreCompact, ObjectsMoveAsideForABlockThatFitsInTheFreeBytesOnly) {
   EXPECT_EQ(stats.given_up, 0u);
 }
 
+// However many freed blocks have to become one with their neighbours before.
+TEST(CoreCompactBehindStacks, NoNumberOfFreedBlocksKeepsACreatorWaitingForNothing) {
+  for (const int freed : {100, 500, 513, 700, 1000, 1024, 1500, 2500}) {
+    FakeStore store{{.slots = 4096, .arena_bytes = 64 * kMiB}};
+    FakeClient& client = store.Open();
+    const FakeObject large = store.Put(client, 24 * kMiB);
+    store.Put(client, 192 * kKiB);  // stays, and neither side of it is large enough
+    std::vector<FakeObject> small;
+    for (int i = 0; i < freed; ++i) small.push_back(store.Put(client, 64));
+    for (const FakeObject& object : small) store.Delete(client, object);
+    store.Delete(client, large);
+    const uint32_t request = client.Ask(LeaseRecord(40 * kMiB));
+    std::optional<Completion> answer;
+    for (int turns = 0; turns < 200 && !answer; ++turns) {
+      // No turn is taken but for what the core says that is left to do.
+      if (!store.Turn() && store.core().PreparePark()) {
+        answer = client.Answer(request);
+        break;
+      }
+      answer = client.Answer(request);
+    }
+    ASSERT_TRUE(answer.has_value()) << freed;
+    EXPECT_EQ(answer->op, CompletionOp::kGrant) << freed;
+  }
+}
+
 TEST_F(CoreCompact, GenerationStaysAndLooksGoOnByIt) {
   store_.Lease(maker_, 6 * kPiece);
   for (uint64_t i = 1; i < kPieces; i += 2) {

@@ -80,6 +80,7 @@ SessionRow Core::NewRow(const SessionSegments& segments, uint64_t number, int32_
   session->pins = PinRowReader(segments.bitmap, segments.pins);
   session->open = true;
   session->maker = NewMaker(pid, true);
+  makers_[session->maker].row = row;
   columns_.Open(row, session->pins);
   sessions_[row] = std::move(session);
   open_rows_.push_back(row);

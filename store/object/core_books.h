@@ -18,6 +18,7 @@ struct Maker {
   uint64_t session = 0;
   int32_t pid = 0;
   bool live = false;
+  SessionRow row = 0;  // while it lives
   uint64_t objects = 0;
   uint64_t bytes = 0;
 };
@@ -111,7 +112,7 @@ struct Holder {
   uint64_t bytes = 0;
 };
 
-// Who pins most and who made most, as of the last walk through all rows and makers, or of the one
+// Who pins most and who made and leased most, as of the last walk through all rows and makers, or of the one
 // that is under way. A walk goes on some steps at a time.
 struct TopHolders {
   Holder pins, pins_in_this_walk;

@@ -129,9 +129,9 @@ enum class AnswerCode : uint8_t {
   kMakerDied = 4,      // its maker's session ended before the seal
   kAlreadyExists = 5,
   kFull = 6,           // detail: bytes of objects, evictable, leased, of the store; pid of
-                       // who made most, its bytes; number of objects. In the upper halves
-                       // of the fifth and the last: pid of who pins most, and how many pages
-                       // of 4 KiB. `count`: SpillTrouble of the last write to disk
+                       // who made and leased most, its bytes; number of objects. In the
+                       // upper halves of the fifth and the last: pid of who pins most, and how
+                       // many pages of 4 KiB. `count`: SpillTrouble of the last write to disk
   kTooLarge = 7,       // detail[0]: the largest object this store takes
   kNoSlots = 8,        // detail as kFull
   kCancelled = 9,

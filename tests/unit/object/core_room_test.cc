@@ -100,6 +100,23 @@ TEST(CoreRoom, RefusalAfterTheDeadlineNamesTheTopHolder) {
   EXPECT_EQ(store.core().Stats().refused_full, 1u);
 }
 
+TEST(CoreRoom, RefusalNamesWhoHoldsMostInObjectsAndLeasesTogether) {
+  FakeStore store({.arena_bytes = kArena});
+  FakeClient& sealed = store.Open(1111);
+  FakeClient& fills = store.Open(2222);
+  store.Put(sealed, 16 * kKiB);
+  store.Put(fills, 8 * kKiB);
+  const FakeLease lease = store.Lease(fills, 32 * kKiB);
+  const uint32_t request = sealed.Ask(LeaseRecord(24 * kKiB));
+  store.Turn();
+  sealed.Push(CancelRecord(request));
+  store.Turn();
+  const auto answer = sealed.Answer(request);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(static_cast<uint32_t>(answer->detail[4]), 2222u);
+  EXPECT_EQ(answer->detail[5], 8 * kKiB + lease.block_bytes);
+}
+
 TEST(CoreRoom, HolderIsNamedAlsoAfterItsDeath) {
   FakeStore store({.arena_bytes = kArena});
   FakeClient& dead = store.Open(1111);

@@ -6,6 +6,7 @@
 #include "store/base/units.h"
 #include "tools/penstock/clients_table.h"
 #include "tools/penstock/commands.h"
+#include "tools/penstock/json_text.h"
 
 namespace penstock {
 
@@ -23,7 +24,7 @@ int Clients(const LookOptions& options) {
     json["ended_objects"] = sums.of_ended_sessions.count;
     json["ended_bytes"] = sums.of_ended_sessions.bytes;
     json["rows"] = ClientsAsJson(*view, sums, places);
-    std::cout << json.dump(2) << "\n";
+    std::cout << JsonText(json, 2) << "\n";
     return kExitGood;
   }
   if (all == 0) {

@@ -15,6 +15,7 @@ enum ExitCode : int {
   kExitGood = 0,
   kExitFailed = 1,    // no store there, not allowed, or a file that makes no sense
   kExitNoAnswer = 2,  // the daemon does not answer; what is shown comes from shared memory
+  kExitWrongUse = 64,  // the command line makes no sense
 };
 
 struct LookOptions {

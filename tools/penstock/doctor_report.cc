@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tools/penstock/doctor.h"
+#include "tools/penstock/json_text.h"
 
 namespace penstock {
 namespace {
@@ -53,7 +54,7 @@ std::string FormatFindingsAsJson(const std::vector<Finding>& findings) {
     else item["improve"] = finding.improve;
     json["findings"].push_back(std::move(item));
   }
-  return json.dump(2) + "\n";
+  return JsonText(json, 2) + "\n";
 }
 
 int ExitStatus(const std::vector<Finding>& findings) {

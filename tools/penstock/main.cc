@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <functional>
 #include <iostream>
 #include <string>
@@ -12,6 +13,27 @@
 #include "tools/penstock/commands.h"
 
 namespace {
+
+// Of a word that somebody meant for something else, as much as tells which it was.
+std::string Shown(const std::string& text) {
+  constexpr size_t kMost = 60;
+  return text.size() <= kMost ? "'" + text + "'" : "'" + text.substr(0, kMost) + "...'";
+}
+
+// What is wrong with an argument, or nothing.
+std::string IsCount(const std::string& text) {
+  uint32_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error == std::errc() && end == text.data() + text.size()) return {};
+  return Shown(text) + " is no number from 0 to 4294967295";
+}
+std::string IsSeconds(const std::string& text) {
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  if (is_number && seconds >= 0.01 && seconds <= 3600) return {};
+  return Shown(text) + " is no number of seconds from 0.01 to 3600";
+}
 
 // A command and what it runs.
 struct Command {
@@ -60,7 +82,9 @@ class CommandLine {
     return command;
   }
   void AddLimit(CLI::App* command) {
-    command->add_option("--limit", options_.limit, "most rows, 0: all")->capture_default_str();
+    command->add_option("--limit", options_.limit, "most rows, 0: all")
+        ->check(IsCount)
+        ->capture_default_str();
   }
   void AddSort(CLI::App* command, const std::vector<std::string>& orders) {
     command->add_option("--sort", options_.sort, "order of the rows (" + orders.front() + ")")
@@ -77,7 +101,7 @@ class CommandLine {
         "  penstock status --patience 0.2   for a watchdog");
     command->add_option("--patience", options_.patience_s,
                         "seconds that the daemon gets to answer, 0.01 to 3600")
-        ->check(CLI::Range(0.01, 3600.0))
+        ->check(IsSeconds)
         ->capture_default_str();
   }
   void AddObjects() {
@@ -122,9 +146,10 @@ class CommandLine {
         "  penstock top --interval 0.5 --count 10 --json   ten lines for a script");
     command->add_option("--interval", options_.interval_s,
                         "seconds between two looks, 0.01 to 3600")
-        ->check(CLI::Range(0.01, 3600.0))
+        ->check(IsSeconds)
         ->capture_default_str();
     command->add_option("--count", options_.count, "looks, 0: until interrupted")
+        ->check(IsCount)
         ->capture_default_str();
     AddLimit(command);
     AddSort(command, kClientOrders);
@@ -162,15 +187,20 @@ int main(int argc, char** argv) {
       "  penstock clients                 who holds the memory\n"
       "  penstock top                     the same, again every second\n"
       "  penstock doctor                  what this host gives Penstock, and how to give more\n"
-      "penstock COMMAND --help says more.");
+      "penstock COMMAND --help says more. Exit status 64: the command line makes no sense.");
   CommandLine line(app);
   if (argc > 1 && argv[1][0] != '-' && !line.Has(argv[1])) {
-    std::cerr << "penstock: there is no command '" << argv[1] << "'; there are"
+    std::cerr << "penstock: there is no command " << Shown(argv[1]) << "; there are"
               << line.Names() << ". penstock --help says more\n";
-    return static_cast<int>(CLI::ExitCodes::ExtrasError);
+    return penstock::kExitWrongUse;
   }
-  CLI11_PARSE(app, argc, argv);
-  const int status = line.Run();
+  int status = penstock::kExitGood;
+  try {
+    app.parse(argc, argv);
+    status = line.Run();
+  } catch (const CLI::ParseError& error) {
+    if (app.exit(error) != 0) status = penstock::kExitWrongUse;
+  }
   std::cout.flush();
   if (std::cout) return status;
   std::cerr << "penstock: the output could not be written: is the disk full, the reader gone, or "

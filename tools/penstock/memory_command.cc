@@ -6,6 +6,7 @@
 
 #include "store/base/units.h"
 #include "tools/penstock/commands.h"
+#include "tools/penstock/json_text.h"
 #include "tools/penstock/store_summary.h"
 #include "tools/penstock/table.h"
 
@@ -90,7 +91,7 @@ void PrintJson(const StoreSums& sums) {
                                {"leases", size.leases.count},
                                {"leased_bytes", size.leases.bytes}});
   }
-  std::cout << json.dump(2) << "\n";
+  std::cout << JsonText(json, 2) << "\n";
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "store/base/units.h"
 #include "tools/penstock/commands.h"
+#include "tools/penstock/json_text.h"
 #include "tools/penstock/store_view.h"
 #include "tools/penstock/table.h"
 
@@ -155,7 +156,7 @@ void PrintJson(const StoreView& view, const Listing& listing) {
                            listing.all - listing.rows.size());
   const char* separator = "\n  ";
   for (const BlockLook& object : listing.rows) {
-    std::cout << separator << AsJson(view, object).dump();
+    std::cout << separator << JsonText(AsJson(view, object));
     separator = ",\n  ";
   }
   std::cout << "]}\n";

@@ -9,6 +9,7 @@
 
 #include "store/base/units.h"
 #include "tools/penstock/commands.h"
+#include "tools/penstock/json_text.h"
 #include "tools/penstock/store_summary.h"
 
 namespace penstock {
@@ -82,7 +83,7 @@ void PrintJson(const DaemonStatus& status) {
   json["answers"] = true;
   for (const auto& [name, value] : status.counters) json[name] = value;
   json["notes"] = status.notes;
-  std::cout << json.dump(2) << "\n";
+  std::cout << JsonText(json, 2) << "\n";
 }
 
 }  // namespace
@@ -158,7 +159,7 @@ void PrintJson(const StoreView& view, const std::string& why) {
   json["leases"] = sums.leased.count;
   json["doomed"] = sums.deleted.count;
   json["sessions"] = view.sessions().size();
-  std::cout << json.dump(2) << "\n";
+  std::cout << JsonText(json, 2) << "\n";
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "store/base/units.h"
 #include "tools/penstock/clients_table.h"
 #include "tools/penstock/commands.h"
+#include "tools/penstock/json_text.h"
 
 namespace penstock {
 namespace {
@@ -123,7 +124,7 @@ void PrintJson(const LookOptions& options, const StoreView& view, const StoreSum
   const std::vector<size_t> places = SortedClients(view, sums, options.sort, options.limit);
   json["left_out"] = view.sessions().size() - places.size();
   json["clients"] = ClientsAsJson(view, sums, places);
-  std::cout << json.dump() << "\n" << std::flush;
+  std::cout << JsonText(json) << "\n" << std::flush;
 }
 
 }  // namespace

@@ -13,6 +13,15 @@
 #include "tools/penstockd/server.h"
 
 namespace penstock {
+namespace {
+
+// The keeper starts no other one, and takes the directory along.
+void EndInOrder(const KeptDescriptors& kept) {
+  const char byte = 1;
+  [[maybe_unused]] const ssize_t ignored = write(kept.ended_write.get(), &byte, 1);
+}
+
+}  // namespace
 
 int RunDaemon(const DaemonOptions& options, KeptDescriptors& kept, UniqueFd keeper_pidfd,
               char** argv) {
@@ -37,7 +46,8 @@ int RunDaemon(const DaemonOptions& options, KeptDescriptors& kept, UniqueFd keep
   if (options.owner_pid != 0) {
     auto opened = OpenPidfd(static_cast<pid_t>(options.owner_pid));
     if (!opened.ok()) {
-      spdlog::warn("the owner, process {}, is gone", options.owner_pid);
+      spdlog::warn("the owner, process {}, is gone: ending", options.owner_pid);
+      EndInOrder(kept);
       return 0;
     }
     owner = *std::move(opened);
@@ -52,8 +62,7 @@ int RunDaemon(const DaemonOptions& options, KeptDescriptors& kept, UniqueFd keep
                (*server)->slots(), SocketPath(options.dir));
   (*server)->Run();
   if ((*server)->has_handed_over()) (*server)->Leave();
-  const char byte = 1;
-  [[maybe_unused]] const ssize_t ignored = write(kept.ended_write.get(), &byte, 1);
+  EndInOrder(kept);
   spdlog::info("ended in order");
   return 0;
 }

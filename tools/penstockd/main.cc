@@ -1,7 +1,9 @@
 // penstockd: the daemon of a Penstock node.
+#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 
+#include <cerrno>
 #include <iostream>
 #include <memory>
 #include <utility>
@@ -29,6 +31,11 @@ int main(int argc, char** argv) {
   if (const absl::Status enough = penstock::CheckDescriptorLimit(); !enough.ok()) {
     std::cerr << "penstockd: " << std::string(enough.message()) << "\n";
     return 1;
+  }
+  const bool is_owned = options.owner_pid != 0 && !penstock::IsSuccessorKeeper();
+  if (is_owned && kill(static_cast<pid_t>(options.owner_pid), 0) != 0 && errno == ESRCH) {
+    std::cerr << "penstockd: --owner-pid: there is no process " << options.owner_pid << "\n";
+    return 2;
   }
   spdlog::set_default_logger(
       std::make_shared<spdlog::logger>("penstockd", std::make_shared<penstock::LogSink>()));

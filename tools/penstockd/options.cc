@@ -245,7 +245,9 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
-    parsed.exit_code = code == 0 ? 0 : 2;
+    std::cout.flush();
+    parsed.exit_code = code != 0 ? 2 : std::cout ? 0 : 1;
+    if (!std::cout) std::cerr << "penstockd: the output could not be written\n";
     return parsed;
   }
   RawOptions raw;

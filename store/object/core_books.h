@@ -112,8 +112,8 @@ struct Holder {
   uint64_t bytes = 0;
 };
 
-// Who pins most and who made and leased most, as of the last walk through all rows and makers, or of the one
-// that is under way. A walk goes on some steps at a time.
+// Who pins most, and who made and leased most, as of the last walk through all rows and makers, or
+// of the one that is under way. A walk goes on some steps at a time.
 struct TopHolders {
   Holder pins, pins_in_this_walk;
   SessionRow row = 0;         // of which the pins are being counted,

@@ -231,56 +231,6 @@ TEST(Tools, AnEmptyStoreIsSaidToBeEmpty) {
   EXPECT_EQ(ToolJson(daemon, "objects").at("rows").size(), 0u);
 }
 
-TEST(Tools, ACommandLineThatMakesNoSenseEndsWith64AndNamesWhatIsWrong) {
-  const TestDaemon daemon;
-  const std::string penstock = ProgramPath("penstock");
-  const std::string long_word(100'000, 'x');
-  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
-      {{"statsu"}, "'statsu'"},
-      {{long_word}, "xxx...'"},
-      {{}, "subcommand"},
-      {{"status", "--patience", "nan"}, "'nan'"},
-      {{"top", "--interval", "0"}, "'0'"},
-      {{"top", "--count", "-1"}, "'-1'"},
-      {{"objects", "--limit", ""}, "''"},
-      {{"objects", "--limit", "99999999999999999999"}, "'99999999999999999999'"},
-      {{"objects", "--limit", long_word}, "xxx...'"},
-  };
-  for (const auto& [arguments, part] : wrong) {
-    std::vector<std::string> all = {penstock};
-    all.insert(all.end(), arguments.begin(), arguments.end());
-    const ProgramOutcome outcome = RunProgram(all);
-    EXPECT_EQ(outcome.exit_code, 64) << outcome.output.substr(0, 500);
-    EXPECT_TRUE(Contains(outcome.output, part)) << part << " in " << outcome.output.substr(0, 500);
-    EXPECT_LT(outcome.output.size(), 1000u);
-  }
-}
-
-TEST(Tools, HelpThatCannotBeWrittenIsSaid) {
-  for (const char* const tool : {"penstock", "penstockd"}) {
-    const ProgramOutcome outcome =
-        RunProgram({"/bin/sh", "-c", ProgramPath(tool) + " --help > /dev/full"});
-    EXPECT_EQ(outcome.exit_code, 1) << tool << outcome.output;
-  }
-}
-
-TEST(Tools, AnyBytesOfAPathAreShownToMachinesToo) {
-  const ProgramOutcome outcome =
-      RunProgram({ProgramPath("penstock"), "doctor", "--json", "--dir", "/tmp/ba\xff\xfe" "d"});
-  EXPECT_TRUE(nlohmann::json::accept(outcome.output)) << outcome.output;
-}
-
-TEST(Tools, APrivateStoreOfAProcessThatIsGoneDoesNotBegin) {
-  const TempDir dir;
-  const pid_t gone = StartChild([] { return 0; });
-  ASSERT_EQ(WaitForChild(gone), 0);
-  const ProgramOutcome outcome = RunProgram({ProgramPath("penstockd"), "--dir", dir.path() + "/s",
-                                             "--memory", "8MiB", "--owner-pid",
-                                             std::to_string(gone)});
-  EXPECT_EQ(outcome.exit_code, 2);
-  EXPECT_TRUE(Contains(outcome.output, "no process")) << outcome.output;
-}
-
 TEST(Tools, ACutListingSaysHowManyItLeftOut) {
   const TestDaemon daemon;
   Client client = daemon.Connect();

@@ -1,0 +1,63 @@
+// Wrong use of the programs, and output that cannot be written.
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/integration/helpers.h"
+
+namespace penstock::testing {
+namespace {
+
+TEST(CommandLine, ACommandLineThatMakesNoSenseEndsWith64AndNamesWhatIsWrong) {
+  const std::string penstock = ProgramPath("penstock");
+  const std::string long_word(100'000, 'x');
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
+      {{"statsu"}, "'statsu'"},
+      {{long_word}, "xxx...'"},
+      {{}, "subcommand"},
+      {{"status", "--patience", "nan"}, "'nan'"},
+      {{"top", "--interval", "0"}, "'0'"},
+      {{"top", "--count", "-1"}, "'-1'"},
+      {{"objects", "--limit", ""}, "''"},
+      {{"objects", "--limit", "99999999999999999999"}, "'99999999999999999999'"},
+      {{"objects", "--limit", long_word}, "xxx...'"},
+  };
+  for (const auto& [arguments, part] : wrong) {
+    std::vector<std::string> all = {penstock};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    const ProgramOutcome outcome = RunProgram(all);
+    EXPECT_EQ(outcome.exit_code, 64) << outcome.output.substr(0, 500);
+    EXPECT_TRUE(Contains(outcome.output, part)) << part << " in " << outcome.output.substr(0, 500);
+    EXPECT_LT(outcome.output.size(), 1000u);
+  }
+}
+
+TEST(CommandLine, HelpThatCannotBeWrittenIsSaid) {
+  for (const char* const tool : {"penstock", "penstockd"}) {
+    const ProgramOutcome outcome =
+        RunProgram({"/bin/sh", "-c", ProgramPath(tool) + " --help > /dev/full"});
+    EXPECT_EQ(outcome.exit_code, 1) << tool << outcome.output;
+  }
+}
+
+TEST(CommandLine, AnyBytesOfAPathAreShownToMachinesToo) {
+  const ProgramOutcome outcome =
+      RunProgram({ProgramPath("penstock"), "doctor", "--json", "--dir", "/tmp/ba\xff\xfe" "d"});
+  EXPECT_TRUE(nlohmann::json::accept(outcome.output)) << outcome.output;
+}
+
+TEST(CommandLine, APrivateStoreOfAProcessThatIsGoneDoesNotBegin) {
+  const TempDir dir;
+  const pid_t gone = StartChild([] { return 0; });
+  ASSERT_EQ(WaitForChild(gone), 0);
+  const ProgramOutcome outcome = RunProgram({ProgramPath("penstockd"), "--dir", dir.path() + "/s",
+                                             "--memory", "8MiB", "--owner-pid",
+                                             std::to_string(gone)});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_TRUE(Contains(outcome.output, "no process")) << outcome.output;
+}
+
+}  // namespace
+}  // namespace penstock::testing

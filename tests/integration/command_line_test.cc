@@ -59,5 +59,19 @@ TEST(CommandLine, APrivateStoreOfAProcessThatIsGoneDoesNotBegin) {
   EXPECT_TRUE(Contains(outcome.output, "no process")) << outcome.output;
 }
 
+TEST(CommandLine, StatusWaitsForADaemonThatIsAboutToBegin) {
+  const TempDir dir;
+  const std::string start = ProgramPath("penstockd") + " --dir " + dir.path() +
+                            " --memory 16MiB 2> /dev/null & D=$!; ";
+  const std::string look = ProgramPath("penstock") + " status --wait 20 --dir " + dir.path();
+  const ProgramOutcome there =
+      RunProgram({"/bin/sh", "-c", start + look + "; S=$?; kill $D; wait $D; exit $S"});
+  EXPECT_EQ(there.exit_code, 0) << there.output;
+  const ProgramOutcome never = RunProgram(
+      {ProgramPath("penstock"), "status", "--wait", "0.1", "--dir", dir.path() + "/none"});
+  EXPECT_EQ(never.exit_code, 1);
+  EXPECT_TRUE(Contains(never.output, "no Penstock daemon answers")) << never.output;
+}
+
 }  // namespace
 }  // namespace penstock::testing

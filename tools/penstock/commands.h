@@ -24,6 +24,7 @@ struct LookOptions {
   size_t limit = 50;  // rows; 0: all
   std::string sort;
   double patience_s = 1;  // with the daemon
+  double wait_s = 0;      // for a daemon that has not begun
   double interval_s = 1;
   uint64_t count = 0;  // of refreshes; 0: until it is interrupted
 };

@@ -98,11 +98,15 @@ class CommandLine {
         "daemon does not answer (stopped, busy, dead): why, and what its store shows.\n"
         "Examples:\n"
         "  penstock status                  the store in the default directory\n"
-        "  penstock status --patience 0.2   for a watchdog");
+        "  penstock status --patience 0.2   for a watchdog\n"
+        "  penstock status --wait 10        after `penstockd &`: until it serves");
     command->add_option("--patience", options_.patience_s,
                         "seconds that the daemon gets to answer, 0.01 to 3600")
         ->check(IsSeconds)
         ->capture_default_str();
+    command->add_option("--wait", options_.wait_s,
+                        "seconds for a daemon to begin, 0.01 to 3600; else it is there or not")
+        ->check(IsSeconds);
   }
   void AddObjects() {
     CLI::App* const command = Add(

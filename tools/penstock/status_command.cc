@@ -165,7 +165,15 @@ void PrintJson(const StoreView& view, const std::string& why) {
 }  // namespace
 
 int Status(const LookOptions& options) {
-  const auto status = QueryStatus(options.dir, absl::Seconds(options.patience_s));
+  const absl::Time until = absl::Now() + absl::Seconds(options.wait_s);
+  auto status = QueryStatus(options.dir, absl::Seconds(options.patience_s));
+  const auto has_not_begun = [&] {
+    return absl::IsNotFound(status.status()) || absl::IsUnavailable(status.status());
+  };
+  while (has_not_begun() && absl::Now() < until) {
+    absl::SleepFor(absl::Milliseconds(5));
+    status = QueryStatus(options.dir, absl::Seconds(options.patience_s));
+  }
   if (status.ok()) {
     if (options.json) PrintJson(*status);
     else PrintStatus(*status, options.dir);

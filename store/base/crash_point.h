@@ -66,7 +66,8 @@ namespace penstock {
   X(kKeeperSawDeath, 'K')                                                                  \
   X(kKeeperForked, 'K')                                                                    \
   X(kKeeperYields, 'K')      /* asked to go, has not said that it does */                   \
-  X(kHeirKeeps, 'K')         /* the new one, and the daemon does not know */
+  X(kHeirKeeps, 'K')         /* the new one, and the daemon does not know */               \
+  X(kHeirSawLeft, 'K')       /* the daemon has left, and there is no next one */
 
 enum class CrashPoint : uint32_t {
 #define PENSTOCK_CRASH_POINT_ENUM(name, who) name,

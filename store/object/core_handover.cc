@@ -188,8 +188,10 @@ void Core::RestoreAllocator(std::span<const Allocator::Extent> free_extents) {
 void Core::RestoreSession(SessionRow row, const SessionState& state) {
   CoreSession& session = *sessions_[row];
   // KeepSession has made another one.
+  makers_[session.maker] = {};
   free_makers_.push_back(session.maker);
   session.maker = state.maker;
+  makers_[session.maker].row = row;
   session.leased_bytes = state.leased_bytes;
   session.leases = SlotList(state.leases);
   session.bound_objects = SlotList(state.bound_objects);

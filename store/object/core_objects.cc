@@ -361,6 +361,12 @@ CoreStats Core::Stats() const {
 
 void Core::CheckInvariants() const {
   allocator_.CheckInvariants();
+  for (uint32_t maker = 0; maker < makers_.size(); ++maker) {
+    const SessionRow row = makers_[maker].row;
+    PENSTOCK_CHECK(!makers_[maker].live || (row < sessions_.size() && sessions_[row] != nullptr &&
+                                            sessions_[row]->maker == maker))
+        << "maker " << maker << " of row " << row;
+  }
   uint64_t leased = 0, object_bytes = 0, objects = 0, free_slots = 0, clean = 0;
   std::array<uint64_t, kPriorities> objects_of = {};
   for (uint32_t slot = 0; slot < index_.capacity(); ++slot) {

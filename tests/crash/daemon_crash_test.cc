@@ -31,8 +31,8 @@ std::string NameOfParam(const ::testing::TestParamInfo<CrashPoint>& info) {
 bool IsOfRecovery(CrashPoint point) { return NameOf(point).starts_with("kRecover"); }
 // Points that are passed when another penstockd takes over.
 bool IsOfTakeOver(CrashPoint point) {
-  return NameOf(point).starts_with("kHandOver") || point == CrashPoint::kKeeperYields ||
-         point == CrashPoint::kHeirKeeps;
+  return NameOf(point).starts_with("kHandOver") || NameOf(point).starts_with("kHeir") ||
+         point == CrashPoint::kKeeperYields;
 }
 
 std::vector<CrashPoint> PointsOfWork() {

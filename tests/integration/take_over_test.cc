@@ -1,4 +1,5 @@
 // penstockd --take-over: a store that goes from one penstockd to the next under its clients.
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -222,6 +223,29 @@ TEST(TakeOver, IsRefusedWithAReasonAndTheStoreGoesOn) {
 }
 
 // It asks, and then does nothing: the store has a keeper again within seconds.
+// It is the keeper by then, and there is no daemon.
+TEST(TakeOver, AnHeirThatDiesWhenTheOldDaemonHasLeftCostsTheStoreNothing) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  for (uint64_t round = 1; round <= 5; ++round) {
+    const ObjectId id = PutPattern(client, round, 5000);
+    const pid_t before = daemon.daemon_pid();
+    const pid_t heir = StartChild([&] {
+      auto all = TakeOverStore(daemon.dir(), "");
+      if (!all.ok()) return 1;
+      pollfd item{all->kept.channel.get(), POLLIN, 0};
+      while (!all->kept.store.left) {
+        if (poll(&item, 1, -1) < 0) return 2;
+        TakeKeeperMessages(item.fd, all->kept.store);
+      }
+      return 3;
+    });
+    EXPECT_EQ(WaitForChild(heir), 3);
+    NextDaemon(daemon, before);
+    EXPECT_TRUE(HasPattern(Must(client.Get(id)).data(), round));
+  }
+}
+
 TEST(TakeOver, AnHeirThatIsStoppedOrLeavesCostsTheStoreNothing) {
   const TestDaemon daemon;
   Client client = daemon.Connect();

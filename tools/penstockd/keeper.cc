@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -62,13 +63,14 @@ absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptor
                                     KeeperWindow& window, char** argv) {
   PENSTOCK_ASSIGN_OR_RETURN(UniqueFd own_pidfd, OpenPidfd(getpid()));
   PENSTOCK_ASSIGN_OR_RETURN(ChannelEnds channel, MakeKeeperChannel());
+  const bool follows_another = std::exchange(kept.store.left, false);
   kept.store.serving = false;
-  kept.store.left = false;
   const pid_t pid = fork();
   if (pid < 0) return StartStatus(errno, "fork of the daemon");
   if (pid == 0) {
     channel.keeper.reset();
     window.Leave();
+    if (follows_another) TellSucceeded(kept.channel.get());
     kept.channel = std::move(channel.daemon);
     prctl(PR_SET_NAME, "penstock-daemon");
     // exit and not _exit: sanitizers and logs want their last word.
@@ -152,6 +154,7 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
     }
     daemon_pidfd.reset();
     if (kept.store.left) {
+      PENSTOCK_CRASH_POINT(kHeirSawLeft);
       spdlog::info("the daemon before has left: going on with its store and {} sessions",
                    kept.store.sessions.size());
       continue;

@@ -20,6 +20,8 @@
 namespace penstock {
 namespace {
 
+constexpr int kBetweenTries_ms = 5;
+
 enum Kind : uint32_t {
   kStore = 1,
   kSession = 2,
@@ -28,6 +30,7 @@ enum Kind : uint32_t {
   kYield = 5,
   kKept = 6,  // the one that goes the other way
   kLeft = 7,
+  kSucceeded = 8,  // the other way again, from the next daemon
 };
 
 struct Message {
@@ -140,19 +143,31 @@ void KeeperChannel::SendKept() {
   [[maybe_unused]] const absl::Status ignored = Send(kKept, {}, {});
 }
 
-bool KeeperChannel::AwaitKept(int timeout_ms) {
+bool KeeperChannel::AwaitKept(int timeout_ms) { return Await(kKept, timeout_ms); }
+
+bool KeeperChannel::Await(uint32_t kind, int timeout_ms) {
   const absl::StatusOr<Packet> packet = ReceivePacketWithin(fd_.get(), timeout_ms);
   Message message;
   if (!packet.ok() || packet->bytes.size() != sizeof(message)) return false;
   std::memcpy(&message, packet->bytes.data(), sizeof(message));
-  return message.kind == kKept;
+  return message.kind == kind;
 }
 
-void KeeperChannel::SendLeft(int slot_infos, int core_state) {
+bool KeeperChannel::LeaveTo(int slot_infos, int core_state) {
   std::vector<int> fds;
   if (slot_infos >= 0 && core_state >= 0) fds = {slot_infos, core_state};
-  // Where it does not arrive, the end of this process says the same a little later.
-  [[maybe_unused]] const absl::Status ignored = Send(kLeft, {}, std::move(fds));
+  absl::Status sent = Send(kLeft, {}, fds);
+  while (absl::IsUnavailable(sent) && !IsClosed()) {
+    poll(nullptr, 0, kBetweenTries_ms);
+    sent = Send(kLeft, {}, fds);
+  }
+  return sent.ok() && Await(kSucceeded, -1);
+}
+
+void TellSucceeded(int channel) {
+  const Message message{kSucceeded, 0, 0, 0, 0};
+  [[maybe_unused]] const absl::Status ignored =
+      SendPacket(channel, {reinterpret_cast<const char*>(&message), sizeof(message)}, {});
 }
 
 bool KeeperChannel::IsClosed() const {

@@ -94,14 +94,17 @@ class KeeperChannel {
   // The heir's end: "I am the keeper now". The daemon's: waits until it says so.
   void SendKept();
   bool AwaitKept(int timeout_ms);
-  // The daemon's last word: the next one may begin. Of its core, or -1 and -1.
-  void SendLeft(int slot_infos, int core_state);
+  // The daemon's last word: the next one may begin. Of its core, or -1 and -1. False: the keeper
+  // died before there was a next one. Waits for as long as the keeper is stopped.
+  bool LeaveTo(int slot_infos, int core_state);
   // The other end is closed: the keeper is dead or dying.
   bool IsClosed() const;
   UniqueFd Release() { return std::move(fd_); }
 
  private:
   absl::Status Send(uint32_t kind, const SessionDescriptors& about, std::vector<int> fds);
+  // The next message, if it is of this kind. -1: waits until there is one, or never will be.
+  bool Await(uint32_t kind, int timeout_ms);
   void SendWhatIsLeft();
 
   UniqueFd fd_;
@@ -113,6 +116,10 @@ struct ChannelEnds {
   UniqueFd daemon;
 };
 absl::StatusOr<ChannelEnds> MakeKeeperChannel();
+
+// The next daemon's first word over the channel of the one that left. Until then that one holds the
+// store as well, or the keeper alone would.
+void TellSucceeded(int channel);
 
 // The keeper's end: takes every message that is there into `kept`. False when the daemon's
 // end is closed and all has been read.

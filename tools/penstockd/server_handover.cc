@@ -130,10 +130,10 @@ void Server::Leave() {
   const auto core_state = RetireCore();
   if (!core_state.ok()) spdlog::warn("{}", core_state.status().ToString());
   PENSTOCK_CRASH_POINT(kHandOverLeft);
-  if (core_state.ok()) {
-    keeper_.SendLeft(slot_infos_file_.fd(), core_state->fd());
-  } else {
-    keeper_.SendLeft(-1, -1);
+  const int slot_infos = core_state.ok() ? slot_infos_file_.fd() : -1;
+  // A keeper that dies on the way would take the store along, if this process were gone.
+  while (!keeper_.LeaveTo(slot_infos, core_state.ok() ? core_state->fd() : -1)) {
+    if (!ReplaceKeeper()) break;
   }
   spdlog::info("left");
   spdlog::shutdown();

@@ -76,7 +76,7 @@ absl::Status KeeperWatch::HandOver(UniqueFd socket, UniqueFd heir) {
   if (status.ok()) {
     server_->Unwatch(pidfd_.get());
     pidfd_ = std::move(heir);
-    return absl::OkStatus();
+    return Watch();
   }
   SendSignal(heir.get(), SIGKILL);
   WaitForEnd(heir.get(), -1);

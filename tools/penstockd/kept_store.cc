@@ -153,16 +153,19 @@ bool KeeperChannel::Await(uint32_t kind, int timeout_ms) {
   return message.kind == kind;
 }
 
-bool KeeperChannel::LeaveTo(int slot_infos, int core_state) {
+bool KeeperChannel::LeaveTo(int slot_infos, int core_state, int timeout_ms) {
   std::vector<int> fds;
   if (slot_infos >= 0 && core_state >= 0) fds = {slot_infos, core_state};
   absl::Status sent = Send(kLeft, {}, fds);
-  while (absl::IsUnavailable(sent) && !IsClosed()) {
+  for (int ms = 0; absl::IsUnavailable(sent) && !IsClosed() && ms < timeout_ms;
+       ms += kBetweenTries_ms) {
     poll(nullptr, 0, kBetweenTries_ms);
     sent = Send(kLeft, {}, fds);
   }
-  return sent.ok() && Await(kSucceeded, -1);
+  return sent.ok() && AwaitSucceeded(timeout_ms);
 }
+
+bool KeeperChannel::AwaitSucceeded(int timeout_ms) { return Await(kSucceeded, timeout_ms); }
 
 void TellSucceeded(int channel) {
   const Message message{kSucceeded, 0, 0, 0, 0};

@@ -95,8 +95,9 @@ class KeeperChannel {
   void SendKept();
   bool AwaitKept(int timeout_ms);
   // The daemon's last word: the next one may begin. Of its core, or -1 and -1. False: the keeper
-  // died before there was a next one. Waits for as long as the keeper is stopped.
-  bool LeaveTo(int slot_infos, int core_state);
+  // died before there was a next one, or has none after so long.
+  bool LeaveTo(int slot_infos, int core_state, int timeout_ms);
+  bool AwaitSucceeded(int timeout_ms);
   // The other end is closed: the keeper is dead or dying.
   bool IsClosed() const;
   UniqueFd Release() { return std::move(fd_); }

@@ -1,4 +1,5 @@
 // Server: leaving the store to another penstockd (--take-over).
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -10,10 +11,17 @@
 #include "store/base/crash_point.h"
 #include "store/base/errors.h"
 #include "store/wire/packet_socket.h"
+#include "tools/penstockd/process.h"
 #include "tools/penstockd/server.h"
 #include "tools/penstockd/take_over.h"
 
 namespace penstock {
+namespace {
+
+// With a keeper that is to start the next daemon: it needs some milliseconds.
+constexpr int kPatience_ms = 2000;
+
+}  // namespace
 
 absl::Status Server::MayHandOver(const Connection& connection,
                                  const wire::TakeOver& heir) const {
@@ -132,7 +140,12 @@ void Server::Leave() {
   PENSTOCK_CRASH_POINT(kHandOverLeft);
   const int slot_infos = core_state.ok() ? slot_infos_file_.fd() : -1;
   // A keeper that dies on the way would take the store along, if this process were gone.
-  while (!keeper_.LeaveTo(slot_infos, core_state.ok() ? core_state->fd() : -1)) {
+  while (!keeper_.LeaveTo(slot_infos, core_state.ok() ? core_state->fd() : -1, kPatience_ms)) {
+    if (!keeper_.IsClosed()) {
+      SendSignal(keeper_pidfd_, SIGKILL);  // stopped, or it had all the time
+      WaitForEnd(keeper_pidfd_, -1);
+      if (keeper_.AwaitSucceeded(-1)) break;  // the last thing that it did
+    }
     if (!ReplaceKeeper()) break;
   }
   spdlog::info("left");

@@ -1,4 +1,8 @@
 // Wrong use of the programs, and output that cannot be written.
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,6 +61,24 @@ TEST(CommandLine, APrivateStoreOfAProcessThatIsGoneDoesNotBegin) {
                                              std::to_string(gone)});
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_TRUE(Contains(outcome.output, "no process")) << outcome.output;
+}
+
+TEST(CommandLine, AFileThatStartsAStoreServesForItsTakeOverToo) {
+  TestDaemon daemon;
+  const TempDir dir;
+  const std::string file = dir.path() + "/penstock.toml";
+  std::ofstream(file) << "memory = \"32MiB\"\nclient-quota = \"8MiB\"\n";
+  const pid_t before = daemon.daemon_pid();
+  const pid_t heir = StartChild([&] {
+    execl(ProgramPath("penstockd").c_str(), "penstockd", "--config", file.c_str(), "--take-over",
+          "--dir", daemon.dir().c_str(), nullptr);
+    return 99;
+  });
+  NextDaemon(daemon, before);
+  Client client = daemon.Connect();
+  EXPECT_TRUE(Says(client.Create(9 << 20), absl::StatusCode::kResourceExhausted, "8.00 MiB"));
+  kill(heir, SIGTERM);
+  EXPECT_EQ(WaitForChild(heir), 0);
 }
 
 TEST(CommandLine, StatusWaitsForADaemonThatIsAboutToBegin) {

@@ -267,8 +267,8 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
       return parsed;
     }
   }
-  if (parsed.options.take_over &&
-      (raw.values.contains("memory") || raw.values.contains("objects"))) {
+  // A file may say it: it serves for the start of a store as well.
+  if (parsed.options.take_over && app.count("--memory") + app.count("--objects") > 0) {
     parsed.exit_code = Refuse(absl::InvalidArgumentError(
         "--take-over keeps the memory and the objects that the store has: leave out memory "
         "and objects"));

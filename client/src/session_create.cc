@@ -21,7 +21,6 @@ namespace penstock::internal {
 namespace {
 
 constexpr uint64_t kMostMetadataBytes = 1 * kMiB;
-// How long a creator whose deadline has passed waits to be told who holds the memory.
 // CreateMany, when it has some and not all: how long it keeps them, and leaves the room to others.
 constexpr int64_t kMostHeld_ns = 5'000'000;
 constexpr int64_t kFirstPause_ns = 1'000'000;

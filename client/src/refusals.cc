@@ -58,12 +58,13 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
       return AlreadyExistsStatus(id);
     case AnswerCode::kFull:
       return absl::ResourceExhaustedError(fmt::format(
-          "the store is full, no room for {}: {}. Delete objects, let views go, or start the "
-          "daemon with more --memory", FormatBytes(bytes), WhoHolds(answer)));
+          "the store is full, no room for {}: {}. Delete objects, let views go, seal or abort "
+          "builders, or start the daemon with more --memory", FormatBytes(bytes),
+          WhoHolds(answer)));
     case AnswerCode::kNoSlots:
       return absl::ResourceExhaustedError(fmt::format(
-          "the store has no slot left: {}. Delete objects, or start the daemon with more "
-          "--objects", WhoHolds(answer)));
+          "the store has no slot left: {}. Delete objects, seal or abort builders, or start the "
+          "daemon with more --objects", WhoHolds(answer)));
     case AnswerCode::kTooLarge: {
       const auto [asked, most] = FormatBytesApart(bytes, answer.detail[0]);
       return absl::InvalidArgumentError(fmt::format(
@@ -78,7 +79,7 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
     case AnswerCode::kNoRoomToRestore:
       return absl::ResourceExhaustedError(fmt::format(
           "object {} is on disk, and there is no room to bring it back: {}. Delete objects, let "
-          "views go, or give the disk room", id.ToHex(), WhoHolds(answer)));
+          "views go, seal or abort builders, or give the disk room", id.ToHex(), WhoHolds(answer)));
     case AnswerCode::kOverQuota: {
       const auto [holds, quota] = FormatBytesApart(answer.detail[1], answer.detail[0]);
       return absl::ResourceExhaustedError(fmt::format(

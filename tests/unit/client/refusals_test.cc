@@ -82,6 +82,15 @@ TEST(Refusals, AQuotaThatIsJustExceededIsNotSaidToBeWhatIsHeld) {
   EXPECT_NE(text.find("quota of 1.00 GiB (1073741824 B)"), std::string::npos) << text;
 }
 
+// Builders that are not sealed hold memory like objects do.
+TEST(Refusals, WhereRoomIsMissingBuildersAreAmongTheAdvice) {
+  for (const AnswerCode code :
+       {AnswerCode::kFull, AnswerCode::kNoSlots, AnswerCode::kNoRoomToRestore}) {
+    const std::string text = StatusOfAnswer(AnswerOf(code), ObjectId{}, 64).ToString();
+    EXPECT_NE(text.find("seal or abort builders"), std::string::npos) << text;
+  }
+}
+
 TEST(Refusals, StoreFullOfLeasesNamesNoMaker) {
   Completion answer = AnswerOf(AnswerCode::kFull);
   answer.detail[4] = 0;

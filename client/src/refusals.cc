@@ -33,6 +33,11 @@ std::string WhoHolds(const Completion& answer) {
   return text;
 }
 
+// A name stands for whatever is made under it; any other id for one object only.
+std::string_view MakeItAgain(const ObjectId& id) {
+  return id.IsFromName() ? "make it again" : "make it again under a new id";
+}
+
 }  // namespace
 
 absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64_t bytes) {
@@ -44,16 +49,15 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
           fmt::format("object {} is not here: wait for it with a deadline", id.ToHex()));
     case AnswerCode::kDeleted:
       return absl::NotFoundError(fmt::format(
-          "object {} was deleted: make it again under a new id", id.ToHex()));
+          "object {} was deleted: {}", id.ToHex(), MakeItAgain(id)));
     case AnswerCode::kEvicted:
       return absl::NotFoundError(fmt::format(
           "object {} was evicted to make room: it was created as evictable, make it again",
           id.ToHex()));
     case AnswerCode::kMakerDied:
       return absl::AbortedError(fmt::format(
-          "object {} will not come: its maker's session ended and it is not here; make it "
-          "again under a new id",
-          id.ToHex()));
+          "object {} will not come: its maker's session ended and it is not here; {}",
+          id.ToHex(), MakeItAgain(id)));
     case AnswerCode::kAlreadyExists:
       return AlreadyExistsStatus(id);
     case AnswerCode::kFull:
@@ -96,7 +100,7 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
       if (trouble == SpillTrouble::kIo) {
         return absl::UnavailableError(text + "; try again, look at the disk");
       }
-      return absl::DataLossError(text + "; make the object again under a new id");
+      return absl::DataLossError(fmt::format("{}; {}", text, MakeItAgain(id)));
     }
     case AnswerCode::kOtherStore:
       return absl::NotFoundError(fmt::format(

@@ -48,7 +48,7 @@ TEST(Refusals, EachNamesWhatWasWrongAndANextStep) {
       {AnswerCode::kTooManyRequests, absl::StatusCode::kResourceExhausted, "too many",
        "fewer"},
       {AnswerCode::kOtherStore, absl::StatusCode::kNotFound, hex.c_str(), "make it again"},
-      {AnswerCode::kSpillLost, absl::StatusCode::kDataLoss, hex.c_str(), "make the object again"},
+      {AnswerCode::kSpillLost, absl::StatusCode::kDataLoss, hex.c_str(), "make it again"},
       {AnswerCode::kNoRoomToRestore, absl::StatusCode::kResourceExhausted, hex.c_str(),
        "give the disk room"},
       {AnswerCode::kOverQuota, absl::StatusCode::kResourceExhausted, "quota of", "--client-quota"},
@@ -80,6 +80,17 @@ TEST(Refusals, AQuotaThatIsJustExceededIsNotSaidToBeWhatIsHeld) {
   const std::string text = StatusOfAnswer(answer, ObjectId{}, 128).ToString();
   EXPECT_NE(text.find("holds 1.00 GiB (1073741760 B)"), std::string::npos) << text;
   EXPECT_NE(text.find("quota of 1.00 GiB (1073741824 B)"), std::string::npos) << text;
+}
+
+TEST(Refusals, ANameMayBeMadeAgainAndAnyOtherIdMayNot) {
+  for (const AnswerCode code :
+       {AnswerCode::kDeleted, AnswerCode::kMakerDied, AnswerCode::kSpillLost}) {
+    for (const ObjectId& id : {ObjectId::FromName("weights"), ObjectId{1, 2, 3}}) {
+      const std::string text = StatusOfAnswer(AnswerOf(code), id, 0).ToString();
+      EXPECT_NE(text.find("make it again"), std::string::npos) << text;
+      EXPECT_EQ(text.find("under a new id") == std::string::npos, id.IsFromName()) << text;
+    }
+  }
 }
 
 // Builders that are not sealed hold memory like objects do.

@@ -76,7 +76,7 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
           "more --memory, or make several objects", asked, most));
     }
     case AnswerCode::kCancelled:
-      return DeadlineStatus(id);
+      return LateGetStatus(answer, id);
     case AnswerCode::kTooManyRequests:
       return absl::ResourceExhaustedError(
           "this client waits for too many objects at once: wait for fewer at a time");
@@ -149,10 +149,37 @@ absl::Status ReadOnlyStatus(bool asked) {
       "uid:{0}:rw", geteuid()));
 }
 
-absl::Status DeadlineStatus(const ObjectId& id) {
+absl::Status LateGetStatus(const Completion& last_word, const ObjectId& id) {
+  const bool is_cancelled = last_word.code == AnswerCode::kCancelled;
+  if (last_word.code == AnswerCode::kNoRoomToRestore) {
+    return absl::DeadlineExceededError(fmt::format(
+        "object {} is on disk, and no room to bring it back came within the deadline: {}. Delete "
+        "objects, let views go, seal or abort builders, or give a longer deadline",
+        id.ToHex(), WhoHolds(last_word)));
+  }
+  if (is_cancelled && last_word.detail[0] == kCancelledOnDisk) {
+    return absl::DeadlineExceededError(fmt::format(
+        "object {} is on disk, and was not read back within the deadline: look at the disk of the "
+        "daemon's --spill-dir, or give a longer deadline", id.ToHex()));
+  }
+  if (!is_cancelled && last_word.code != AnswerCode::kNotFound) {
+    return StatusOfAnswer(last_word, id, 0);
+  }
   return absl::DeadlineExceededError(fmt::format(
       "object {} was not sealed within the deadline: look at its maker, or give a longer "
       "deadline", id.ToHex()));
+}
+
+absl::Status OneOfTooManyStatus(const ObjectId& id) {
+  return absl::DeadlineExceededError(fmt::format(
+      "object {} did not come within the deadline, and too many others of this call did not "
+      "either to be told of each why: ask for fewer at a time, or give a longer deadline",
+      id.ToHex()));
+}
+
+absl::Status SilentDaemonStatus() {
+  return absl::DeadlineExceededError(
+      "the daemon did not answer in time: is it stopped, or the host overloaded?");
 }
 
 }  // namespace penstock::internal

@@ -145,6 +145,7 @@ class Session : public SessionHead {
                              AskingFor asking, absl::Duration deadline, int64_t until_ns,
                              std::vector<absl::StatusOr<ObjectView>>& outcomes);
   bool PushUntil(PendingCall& call, int64_t until_ns);
+  bool TakeLastWords(PendingCall& call, uint64_t taken_before, int64_t asked_ns);
   absl::StatusOr<ObjectView> TakeHeld(const Completion& answer, const ObjectId& id,
                                       absl::Duration deadline, int64_t until_ns);
   ObjectId MakeId(uint64_t sequence) const { return {incarnation_, number_, sequence}; }

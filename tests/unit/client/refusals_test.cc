@@ -111,6 +111,29 @@ TEST(Refusals, StoreFullOfLeasesNamesNoMaker) {
   EXPECT_EQ(text.find("process"), std::string::npos) << text;
 }
 
+TEST(Refusals, ALateGetIsToldWhichOfItsCausesItWas) {
+  const ObjectId id = ObjectId::FromName("weights");
+  Completion nobodys = AnswerOf(AnswerCode::kCancelled);
+  nobodys.detail[0] = 0;
+  Completion slow = AnswerOf(AnswerCode::kCancelled);
+  slow.detail[0] = kCancelledOnDisk;
+  const std::pair<absl::Status, std::string> causes[] = {
+      {LateGetStatus(nobodys, id), "look at its maker"},
+      {LateGetStatus(slow, id), "look at the disk"},
+      {LateGetStatus(AnswerOf(AnswerCode::kNoRoomToRestore), id), "process 77 pins 4.00 MiB"},
+      {OneOfTooManyStatus(id), "ask for fewer"},
+  };
+  for (const auto& [status, part] : causes) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded) << status;
+    const std::string text = status.ToString();
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+    EXPECT_NE(text.find(id.ToHex()), std::string::npos) << text;
+    EXPECT_EQ(text.find("was not sealed") != std::string::npos, part == "look at its maker")
+        << text;
+  }
+  EXPECT_EQ(LateGetStatus(AnswerOf(AnswerCode::kDeleted), id).code(), absl::StatusCode::kNotFound);
+}
+
 TEST(Refusals, OkIsNoRefusalAndUnknownCodesAreNamed) {
   EXPECT_TRUE(StatusOfAnswer(AnswerOf(AnswerCode::kOk), ObjectId{}, 0).ok());
   for (int code = 15; code < 256; ++code) {

@@ -23,6 +23,11 @@
 // has not taken lie before them. A daemon that has died keeps no call waiting: its keeper starts
 // another, or the call says Unavailable. A call that has to open a session (Connect, the first
 // after the store's end or a fork) gives a daemon 10 s to answer.
+//
+// Threads: each session has one thread ("penstock-watch"), with all signals blocked, so that no
+// handler of the program runs on it. A program whose main thread ends by pthread_exit lives on with
+// its other threads; when this one is the last, SIGTERM finds no thread that takes it, and only
+// SIGKILL ends the process. Let the Client go before pthread_exit, or return from main.
 #ifndef PENSTOCK_CLIENT_H_
 #define PENSTOCK_CLIENT_H_
 

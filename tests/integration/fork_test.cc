@@ -188,5 +188,44 @@ TEST(Fork, AChildsFirstCallClosesWhatItHasOfItsParentsSession) {
   EXPECT_EQ(code, 0);
 }
 
+// The directory of the store is settled when the client connects.
+TEST(Fork, AChildInAnotherDirectoryFindsTheStoreThatWasNamedRelatively) {
+  const TestDaemon daemon;
+  const std::filesystem::path dir(daemon.dir());
+  const std::string name = dir.filename();
+  for (const bool is_in_environment : {false, true}) {
+    const int code = RunInChild([&] {
+      PENSTOCK_CHILD_EXPECT(chdir(dir.parent_path().c_str()) == 0);
+      if (is_in_environment) setenv("PENSTOCK_DIR", name.c_str(), 1);
+      Client client = Must(Client::Connect({.dir = is_in_environment ? "" : name}));
+      PENSTOCK_CHILD_EXPECT(chdir("/") == 0);
+      return RunInChild([&] {
+        PENSTOCK_CHILD_EXPECT(client.Put("x").ok());
+        return 0;
+      });
+    });
+    EXPECT_EQ(code, 0) << is_in_environment;
+  }
+}
+
+// Two of the same: one whose absolute path no socket may have, and one in no directory at all.
+TEST(Fork, ARelativeDirectoryIsAbsoluteWhereThatIsShortEnoughAndThereIsOne) {
+  const TempDir home;
+  const int code = RunInChild([&] {
+    PENSTOCK_CHILD_EXPECT(chdir(home.path().c_str()) == 0);
+    PENSTOCK_CHILD_EXPECT(Says(Client::Connect({.dir = "none"}), StatusCode::kNotFound,
+                               home.path() + "/none/penstock.sock"));
+    const std::string deep(kMostSocketPathBytes - 7, 'd');
+    PENSTOCK_CHILD_EXPECT(mkdir(deep.c_str(), 0700) == 0 && chdir(deep.c_str()) == 0);
+    PENSTOCK_CHILD_EXPECT(
+        Says(Client::Connect({.dir = "none"}), StatusCode::kNotFound, " none/penstock.sock"));
+    PENSTOCK_CHILD_EXPECT(rmdir((home.path() + "/" + deep).c_str()) == 0);
+    PENSTOCK_CHILD_EXPECT(
+        Says(Client::Connect({.dir = "none"}).status(), StatusCode::kNotFound, "absolute path"));
+    return 0;
+  });
+  EXPECT_EQ(code, 0);
+}
+
 }  // namespace
 }  // namespace penstock::testing

@@ -4,6 +4,7 @@
 #include "client/src/client_state.h"
 #include "client/src/visit.h"
 #include "store/base/errors.h"
+#include "store/base/store_directory.h"
 #include "store/base/streaming_copy.h"
 
 namespace penstock {
@@ -13,8 +14,11 @@ using internal::Visit;
 
 absl::StatusOr<Client> Client::Connect(const ClientOptions& options) {
   PENSTOCK_RETURN_IF_ERROR(CheckWithheld());
-  PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Open(options));
-  return Client(std::make_shared<internal::ClientState>(options, std::move(session)));
+  // Once and for all: at a later opening the process may be in another directory.
+  ClientOptions lasting = options;
+  PENSTOCK_ASSIGN_OR_RETURN(lasting.dir, LastingStoreDirectory(options.dir));
+  PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Open(lasting));
+  return Client(std::make_shared<internal::ClientState>(std::move(lasting), std::move(session)));
 }
 
 absl::StatusOr<Builder> Client::Create(uint64_t size, const CreateOptions& options) {

@@ -44,7 +44,7 @@ void CompletionQueue::PutAway(PendingCall& call) {
     const std::lock_guard lock(mutex_);  // a leader may be about to say that it is ready
     is_unanswered = call.remaining > 0;
   }
-  if (is_unanswered) Cancel(call, false);
+  if (is_unanswered) Cancel(call);
   for (const Completion& answer : call.results) PutAway(answer);
 }
 
@@ -82,35 +82,50 @@ bool CompletionQueue::Wait(PendingCall& call, int64_t deadline_ns) {
   return WaitUntil(call.ready, deadline_ns, [&call] { return call.remaining == 0; });
 }
 
-void CompletionQueue::Cancel(PendingCall& call, bool want_last_word) {
-  std::vector<Submission> cancels;
-  {
-    const std::lock_guard lock(mutex_);
-    call.wants_last_word = want_last_word;
-    // A successor of the daemon may have been asked what was never pushed by us.
-    const size_t known = call.asked_again ? call.records.size() : call.pushed;
-    for (size_t i = 0; i < call.records.size(); ++i) {
-      const uint32_t request = call.records[i].request;
-      if (!targets_.contains(request)) continue;
-      if (!want_last_word) targets_.erase(request);
-      if (i >= known) continue;
-      // One record for a run of numbers, which the daemon answers nothing to.
-      if (!want_last_word && !cancels.empty() &&
-          request == cancels.back().request + cancels.back().flags_or_count) {
-        ++cancels.back().flags_or_count;
-        continue;
-      }
-      cancels.push_back(CancelOf(call.records[i]));
-      if (!want_last_word) cancels.back().flags_or_count = 1;
+void CompletionQueue::Cancel(PendingCall& call) {
+  for (const Submission& cancel : CancelsOf(call, 0).silent) submissions_->PushOrOwe(cancel);
+}
+
+bool CompletionQueue::TakeLastWords(PendingCall& call, int64_t until_ns) {
+  const Cancels cancels = CancelsOf(call, kMostLastWords);
+  PushSoon(cancels.with_last_word, until_ns);
+  for (const Submission& cancel : cancels.silent) submissions_->PushOrOwe(cancel);
+  if (Wait(call, until_ns)) return true;
+  Cancel(call);
+  return false;
+}
+
+// Of what is unanswered. Without a last word to wait for it is nobody's request from then on.
+CompletionQueue::Cancels CompletionQueue::CancelsOf(PendingCall& call, size_t most_last_words) {
+  Cancels cancels;
+  const std::lock_guard lock(mutex_);
+  call.wants_last_word = most_last_words > 0;
+  // A successor of the daemon may have been asked what was never pushed by us.
+  const size_t known = call.asked_again ? call.records.size() : call.pushed;
+  for (size_t i = 0; i < call.records.size(); ++i) {
+    const uint32_t request = call.records[i].request;
+    if (!targets_.contains(request)) continue;
+    if (i < known && cancels.with_last_word.size() < most_last_words) {
+      cancels.with_last_word.push_back(CancelOf(call.records[i]));
+      continue;
     }
+    targets_.erase(request);
+    --call.remaining;
+    if (i >= known) continue;
+    // One record for a run of numbers, which the daemon answers nothing to.
+    std::vector<Submission>& silent = cancels.silent;
+    if (!silent.empty() && request == silent.back().request + silent.back().flags_or_count) {
+      ++silent.back().flags_or_count;
+      continue;
+    }
+    silent.push_back(CancelOf(call.records[i]));
+    silent.back().flags_or_count = 1;
   }
-  if (want_last_word) return PushSoon(cancels);
-  for (const Submission& cancel : cancels) submissions_->PushOrOwe(cancel);
+  return cancels;
 }
 
 // The caller waits for what is said to them: a ring that is full is waited for as long.
-void CompletionQueue::PushSoon(std::span<const Submission> records) {
-  const int64_t until_ns = NowNs() + kLastWordPatience_ns;
+void CompletionQueue::PushSoon(std::span<const Submission> records, int64_t until_ns) {
   while (!records.empty() && !Dead() && NowNs() < until_ns) {
     const size_t count = submissions_->PushSome(records);
     records = records.subspan(count);

@@ -57,6 +57,9 @@ class PendingCall {
 // How long a call whose deadline has passed waits for the daemon's last word.
 inline constexpr int64_t kLastWordPatience_ns = 500'000'000;
 
+// In one call: a daemon says a thousand in less than a millisecond.
+inline constexpr size_t kMostLastWords = 1024;
+
 // Thread safety: every call from any thread.
 class CompletionQueue {
  public:
@@ -70,8 +73,12 @@ class CompletionQueue {
   // session is dead. True: all are there.
   bool Wait(PendingCall& call, int64_t deadline_ns);
   // The caller waits no longer: has the daemon told to forget what is unanswered, and does not wait
-  // for that. With `want_last_word` the requests stay registered; Wait again for the answers.
-  void Cancel(PendingCall& call, bool want_last_word);
+  // for that.
+  void Cancel(PendingCall& call);
+  // The same, and waits until `until_ns` for what the daemon says to it: of each request a
+  // cancellation, a refusal, or what was asked for after all. Nothing of what it had not been
+  // asked yet, nor of more than kMostLastWords. False: it is silent.
+  bool TakeLastWords(PendingCall& call, int64_t until_ns);
 
   // Another daemon has taken the session over: what is unanswered is asked again. A request
   // that is in the ring still, or whose answer is, comes twice; neither side minds.
@@ -113,7 +120,12 @@ class CompletionQueue {
   class Place;
   class Exit;
 
-  void PushSoon(std::span<const Submission> records);
+  struct Cancels {
+    std::vector<Submission> with_last_word;
+    std::vector<Submission> silent;
+  };
+  Cancels CancelsOf(PendingCall& call, size_t most_last_words);
+  void PushSoon(std::span<const Submission> records, int64_t until_ns);
   bool Dead() const { return dead_->load(std::memory_order_acquire); }
   // Leads or follows until `done` (under mutex_), the deadline or death.
   template <typename Done>

@@ -33,6 +33,11 @@ std::string WhoHolds(const Completion& answer) {
   return text;
 }
 
+// A name stands for whatever is made under it; any other id for one object only.
+std::string_view MakeItAgain(const ObjectId& id) {
+  return id.IsFromName() ? "make it again" : "make it again under a new id";
+}
+
 }  // namespace
 
 absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64_t bytes) {
@@ -44,26 +49,26 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
           fmt::format("object {} is not here: wait for it with a deadline", id.ToHex()));
     case AnswerCode::kDeleted:
       return absl::NotFoundError(fmt::format(
-          "object {} was deleted: make it again under a new id", id.ToHex()));
+          "object {} was deleted: {}", id.ToHex(), MakeItAgain(id)));
     case AnswerCode::kEvicted:
       return absl::NotFoundError(fmt::format(
           "object {} was evicted to make room: it was created as evictable, make it again",
           id.ToHex()));
     case AnswerCode::kMakerDied:
       return absl::AbortedError(fmt::format(
-          "object {} will not come: its maker's session ended and it is not here; make it "
-          "again under a new id",
-          id.ToHex()));
+          "object {} will not come: its maker's session ended and it is not here; {}",
+          id.ToHex(), MakeItAgain(id)));
     case AnswerCode::kAlreadyExists:
       return AlreadyExistsStatus(id);
     case AnswerCode::kFull:
       return absl::ResourceExhaustedError(fmt::format(
-          "the store is full, no room for {}: {}. Delete objects, let views go, or start the "
-          "daemon with more --memory", FormatBytes(bytes), WhoHolds(answer)));
+          "the store is full, no room for {}: {}. Delete objects, let views go, seal or abort "
+          "builders, or start the daemon with more --memory", FormatBytes(bytes),
+          WhoHolds(answer)));
     case AnswerCode::kNoSlots:
       return absl::ResourceExhaustedError(fmt::format(
-          "the store has no slot left: {}. Delete objects, or start the daemon with more "
-          "--objects", WhoHolds(answer)));
+          "the store has no slot left: {}. Delete objects, seal or abort builders, or start the "
+          "daemon with more --objects", WhoHolds(answer)));
     case AnswerCode::kTooLarge: {
       const auto [asked, most] = FormatBytesApart(bytes, answer.detail[0]);
       return absl::InvalidArgumentError(fmt::format(
@@ -71,14 +76,14 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
           "more --memory, or make several objects", asked, most));
     }
     case AnswerCode::kCancelled:
-      return DeadlineStatus(id);
+      return LateGetStatus(answer, id);
     case AnswerCode::kTooManyRequests:
       return absl::ResourceExhaustedError(
           "this client waits for too many objects at once: wait for fewer at a time");
     case AnswerCode::kNoRoomToRestore:
       return absl::ResourceExhaustedError(fmt::format(
           "object {} is on disk, and there is no room to bring it back: {}. Delete objects, let "
-          "views go, or give the disk room", id.ToHex(), WhoHolds(answer)));
+          "views go, seal or abort builders, or give the disk room", id.ToHex(), WhoHolds(answer)));
     case AnswerCode::kOverQuota: {
       const auto [holds, quota] = FormatBytesApart(answer.detail[1], answer.detail[0]);
       return absl::ResourceExhaustedError(fmt::format(
@@ -95,7 +100,7 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
       if (trouble == SpillTrouble::kIo) {
         return absl::UnavailableError(text + "; try again, look at the disk");
       }
-      return absl::DataLossError(text + "; make the object again under a new id");
+      return absl::DataLossError(fmt::format("{}; {}", text, MakeItAgain(id)));
     }
     case AnswerCode::kOtherStore:
       return absl::NotFoundError(fmt::format(
@@ -144,10 +149,37 @@ absl::Status ReadOnlyStatus(bool asked) {
       "uid:{0}:rw", geteuid()));
 }
 
-absl::Status DeadlineStatus(const ObjectId& id) {
+absl::Status LateGetStatus(const Completion& last_word, const ObjectId& id) {
+  const bool is_cancelled = last_word.code == AnswerCode::kCancelled;
+  if (last_word.code == AnswerCode::kNoRoomToRestore) {
+    return absl::DeadlineExceededError(fmt::format(
+        "object {} is on disk, and no room to bring it back came within the deadline: {}. Delete "
+        "objects, let views go, seal or abort builders, or give a longer deadline",
+        id.ToHex(), WhoHolds(last_word)));
+  }
+  if (is_cancelled && last_word.detail[0] == kCancelledOnDisk) {
+    return absl::DeadlineExceededError(fmt::format(
+        "object {} is on disk, and was not read back within the deadline: look at the disk of the "
+        "daemon's --spill-dir, or give a longer deadline", id.ToHex()));
+  }
+  if (!is_cancelled && last_word.code != AnswerCode::kNotFound) {
+    return StatusOfAnswer(last_word, id, 0);
+  }
   return absl::DeadlineExceededError(fmt::format(
       "object {} was not sealed within the deadline: look at its maker, or give a longer "
       "deadline", id.ToHex()));
+}
+
+absl::Status OneOfTooManyStatus(const ObjectId& id) {
+  return absl::DeadlineExceededError(fmt::format(
+      "object {} did not come within the deadline, and too many others of this call did not "
+      "either to be told of each why: ask for fewer at a time, or give a longer deadline",
+      id.ToHex()));
+}
+
+absl::Status SilentDaemonStatus() {
+  return absl::DeadlineExceededError(
+      "the daemon did not answer in time: is it stopped, or the host overloaded?");
 }
 
 }  // namespace penstock::internal

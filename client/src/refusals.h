@@ -19,7 +19,12 @@ absl::Status NilIdStatus();
 absl::Status NotGivenStatus(const ObjectId& id);
 // A write in a session that may only read; `asked`: by its client's own wish.
 absl::Status ReadOnlyStatus(bool asked);
-absl::Status DeadlineStatus(const ObjectId& id);
+// A get whose deadline has passed: why, as the daemon's last word of it says.
+absl::Status LateGetStatus(const Completion& last_word, const ObjectId& id);
+// One of so many of a call that the daemon was not asked why, or not asked at all.
+absl::Status OneOfTooManyStatus(const ObjectId& id);
+// The daemon said nothing, not even a last word.
+absl::Status SilentDaemonStatus();
 
 }  // namespace penstock::internal
 

@@ -55,7 +55,7 @@ Sessions TakeWhatCanGo(Patience patience) {
 
 void Retire(std::unique_ptr<Session> session) {
   if (!session->FromThisProcess()) {
-    session->CloseDescriptors();
+    session->CloseInherited();
     const std::lock_guard lock(g_lock);
     TheLists().inherited.push_back(std::move(session));
     return;

@@ -47,6 +47,7 @@ absl::Status Session::Connect(const ClientOptions& options) {
   PENSTOCK_RETURN_IF_ERROR(Adopt(FactsOf(*welcome), packet.fds));
   stop_watching_ = UniqueFd(eventfd(0, EFD_CLOEXEC));
   if (!stop_watching_.valid()) return CallStatus(errno, "eventfd");
+  for (size_t i = 0; i < marks_.size(); ++i) marks_[i] = FileMark::Of(Descriptors()[i]->get());
   // The library's thread takes no signals of the application's.
   sigset_t all, before;
   sigfillset(&all);

@@ -4,6 +4,7 @@
 #ifndef PENSTOCK_CLIENT_SRC_SESSION_H_
 #define PENSTOCK_CLIENT_SRC_SESSION_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,7 @@
 
 #include "absl/status/statusor.h"
 #include "client/src/completion_queue.h"
+#include "client/src/file_mark.h"
 #include "client/src/fork_guard.h"
 #include "client/src/lease_cache.h"
 #include "client/src/submission_queue.h"
@@ -61,8 +63,9 @@ class Session : public SessionHead {
   // What keeps a retired session: views or builders, or threads that may be in it. Of a dead one
   // that only handles keep, all goes that they do not need. One caller at a time.
   Rest WhatKeepsIt(Patience patience);
-  // Of a dead session; in a child, of its parent's.
-  void CloseDescriptors();
+  // In a child, of its parent's session: closes what still is that session's. A program that
+  // becomes a daemon closes all that it inherited, and has other files under those numbers.
+  void CloseInherited();
 
   // Reads (session_get.cc).
   // Fills `view`, which holds nothing yet, if the object is here and sealed.
@@ -116,6 +119,9 @@ class Session : public SessionHead {
   void Die(absl::Status why);
   void ReturnLeasesAhead();
   void Shed();
+  std::array<UniqueFd*, 4> Descriptors() {
+    return {&socket_, &daemon_doorbell_, &own_doorbell_, &stop_watching_};
+  }
   uint64_t OpenBuilders();
   bool HasPins();
   void AskAgain();
@@ -145,6 +151,7 @@ class Session : public SessionHead {
                              AskingFor asking, absl::Duration deadline, int64_t until_ns,
                              std::vector<absl::StatusOr<ObjectView>>& outcomes);
   bool PushUntil(PendingCall& call, int64_t until_ns);
+  bool TakeLastWords(PendingCall& call, uint64_t taken_before, int64_t asked_ns);
   absl::StatusOr<ObjectView> TakeHeld(const Completion& answer, const ObjectId& id,
                                       absl::Duration deadline, int64_t until_ns);
   ObjectId MakeId(uint64_t sequence) const { return {incarnation_, number_, sequence}; }
@@ -190,6 +197,7 @@ class Session : public SessionHead {
   UniqueFd daemon_doorbell_;
   UniqueFd own_doorbell_;
   UniqueFd stop_watching_;
+  std::array<FileMark, 4> marks_;  // of Descriptors(), for a child
   Mapping arena_mapping_;
   Mapping arena_writable_;
   Mapping index_mapping_;

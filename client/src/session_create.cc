@@ -21,7 +21,6 @@ namespace penstock::internal {
 namespace {
 
 constexpr uint64_t kMostMetadataBytes = 1 * kMiB;
-// How long a creator whose deadline has passed waits to be told who holds the memory.
 // CreateMany, when it has some and not all: how long it keeps them, and leaves the room to others.
 constexpr int64_t kMostHeld_ns = 5'000'000;
 constexpr int64_t kFirstPause_ns = 1'000'000;
@@ -213,12 +212,10 @@ absl::StatusOr<HeldLease> Session::WaitForLease(uint64_t block_bytes,
   const int64_t until_ns = DeadlineNs(options.deadline);
   // Asked in any case: without a deadline it is a question whether there is room now.
   const int64_t asked_until_ns = std::max(until_ns, NowNs() + kLastWordPatience_ns);
-  bool answered = PushUntil(call, asked_until_ns) && completions_->Wait(call, until_ns);
+  const bool answered = PushUntil(call, asked_until_ns) && completions_->Wait(call, until_ns);
   if (!answered && Usable()) {
     // Late: the daemon's last word says who holds the memory (or is the grant after all).
-    completions_->Cancel(call, true);
-    answered = completions_->Wait(call, NowNs() + kLastWordPatience_ns);
-    if (!answered) completions_->Cancel(call, false);
+    completions_->TakeLastWords(call, NowNs() + kLastWordPatience_ns);
   }
   const Completion answer = call.TakeResult(0);
   if (answer.op == CompletionOp::kGrant && answer.count > 0) {
@@ -231,13 +228,10 @@ absl::StatusOr<HeldLease> Session::WaitForLease(uint64_t block_bytes,
     return absl::InternalError("the daemon granted a block outside the arena");
   }
   if (!Usable()) {
-    completions_->Cancel(call, false);
+    completions_->Cancel(call);
     return WhyUnusable();
   }
-  if (answer.op == CompletionOp::kNone) {
-    return absl::DeadlineExceededError(
-        "the daemon did not answer in time: is it stopped, or the host overloaded?");
-  }
+  if (answer.op == CompletionOp::kNone) return SilentDaemonStatus();
   if (why != nullptr) *why = answer.code;
   return StatusOfAnswer(answer, reserve != nullptr ? *reserve : ObjectId{}, block_bytes);
 }

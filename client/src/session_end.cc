@@ -64,14 +64,15 @@ void Session::Shed() {
   revoked_ = nullptr;
   segments_.daemon = nullptr;
   daemon_mapping_ = Mapping();
-  CloseDescriptors();
+  for (UniqueFd* const fd : Descriptors()) fd->reset();
 }
 
-void Session::CloseDescriptors() {
-  socket_.reset();
-  daemon_doorbell_.reset();
-  own_doorbell_.reset();
-  stop_watching_.reset();
+void Session::CloseInherited() {
+  const std::array<UniqueFd*, 4> descriptors = Descriptors();
+  for (size_t i = 0; i < descriptors.size(); ++i) {
+    UniqueFd inherited(descriptors[i]->release());
+    if (!marks_[i].IsStill(inherited.get())) inherited.release();
+  }
 }
 
 // Leases that builders took and have not ended.

@@ -231,7 +231,8 @@ std::vector<size_t> Session::AskFor(std::span<const ObjectId> ids,
                                     std::vector<absl::StatusOr<ObjectView>>& outcomes) {
   std::vector<size_t> may_come;
   bool is_over = false;
-  bool is_silent = false;  // the daemon: it is not asked again and again
+  bool is_silent = false;     // the daemon: it is not asked again and again
+  bool is_restoring = false;  // it needs longer than there is: likewise
   for (size_t begin = 0; begin < which.size(); begin += kMostAskedAtOnce) {
     const size_t count = std::min(kMostAskedAtOnce, which.size() - begin);
     const std::span part(which.data() + begin, count);
@@ -241,14 +242,24 @@ std::vector<size_t> Session::AskFor(std::span<const ObjectId> ids,
       records[i].id = ids[part[i]];
       records[i].flags_or_count = asking == AskingFor::kPresent ? kGetNoWait : 0u;
     }
+    const bool is_asked = !is_silent && !is_restoring;
+    bool is_late = false;
     PendingCall call(std::move(records));
     completions_->Register(call);
+    const uint64_t taken_before = submissions_->taken();
+    const int64_t asked_ns = NowNs();
     const int64_t part_until_ns =
-        deadline <= absl::ZeroDuration() ? NowNs() + kAnswerPatience_ns : until_ns;
-    if (is_silent || !PushUntil(call, part_until_ns) ||
+        deadline <= absl::ZeroDuration() ? asked_ns + kAnswerPatience_ns : until_ns;
+    if (!is_asked || !PushUntil(call, part_until_ns) ||
         !completions_->Wait(call, part_until_ns)) {
-      completions_->Cancel(call, false);
-      is_silent |= asking == AskingFor::kPresent;
+      is_late = true;
+      if (!is_asked) {
+        completions_->Cancel(call);
+      } else if (TakeLastWords(call, taken_before, asked_ns)) {
+        is_restoring |= asking == AskingFor::kPresent;
+      } else {
+        is_silent = true;
+      }
       // The time is over. Of the parts behind this one at least what is here now.
       if (asking == AskingFor::kFuture) {
         is_over = true;
@@ -262,16 +273,27 @@ std::vector<size_t> Session::AskFor(std::span<const ObjectId> ids,
       const Completion answer = call.TakeResult(i);
       if (answer.op == CompletionOp::kObject) {
         outcome = TakeHeld(answer, id, deadline, until_ns);
-      } else if (answer.op != CompletionOp::kNone &&
-                 !(is_over && answer.code == AnswerCode::kNotFound)) {
+      } else if (answer.op == CompletionOp::kNone) {
+        outcome = !Usable()   ? WhyUnusable()
+                  : is_silent ? SilentDaemonStatus()
+                              : OneOfTooManyStatus(id);
+      } else if (is_over || (is_late && answer.code != AnswerCode::kNotFound)) {
+        outcome = LateGetStatus(answer, id);
+      } else {
         outcome = StatusOfAnswer(answer, id, 0);
         if (answer.code == AnswerCode::kNotFound) may_come.push_back(part[i]);
-      } else {
-        outcome = Usable() ? DeadlineStatus(id) : WhyUnusable();
       }
     }
   }
   return may_come;
+}
+
+// The deadline has passed: of each that is unanswered, why. False: the daemon is silent. While it
+// takes nothing, the time since it was asked counts as patience.
+bool Session::TakeLastWords(PendingCall& call, uint64_t taken_before, int64_t asked_ns) {
+  const int64_t from_ns = submissions_->taken() == taken_before ? asked_ns : NowNs();
+  return completions_->TakeLastWords(call, from_ns + kLastWordPatience_ns) &&
+         submissions_->taken() != taken_before;
 }
 
 // False: the deadline has passed, or the session is dead, before all were pushed. What comes
@@ -304,11 +326,10 @@ absl::StatusOr<Completion> Session::Ask(const Submission& record, int64_t deadli
   const bool answered = PushUntil(call, deadline_ns) && completions_->Wait(call, deadline_ns);
   if (asked_again != nullptr) *asked_again = call.asked_again;
   if (answered) return call.results[0];
-  completions_->Cancel(call, false);
+  completions_->Cancel(call);
   if (call.results[0].op != CompletionOp::kNone) return call.results[0];
   if (!Usable() || deadline_ns == kNever) return WhyUnusable();
-  return absl::DeadlineExceededError(
-      "the daemon did not answer in time: is it stopped, or the host overloaded?");
+  return SilentDaemonStatus();
 }
 
 absl::StatusOr<bool> Session::Contains(const ObjectId& id) {

@@ -87,6 +87,11 @@ class SubmissionQueue {
   // This process's own seal of `id`, if the daemon may not have taken it yet.
   std::optional<Unpublished> FindUnpublished(const ObjectId& id);
 
+  // Records that the daemon has taken so far.
+  uint64_t taken() {
+    const std::lock_guard lock(lock_);
+    return producer_.LoadHead();
+  }
   // Seals and deletes pushed so far.
   uint64_t changes() {
     const std::lock_guard lock(lock_);

@@ -4,6 +4,10 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+#include "store/base/errors.h"
 
 namespace penstock {
 
@@ -15,6 +19,18 @@ std::string StoreDirectory(const std::string& explicit_dir) {
     return std::string(dir) + "/penstock";
   }
   return "/tmp/penstock-" + std::to_string(geteuid());
+}
+
+absl::StatusOr<std::string> LastingStoreDirectory(const std::string& explicit_dir) {
+  std::string dir = StoreDirectory(explicit_dir);
+  std::error_code error;
+  std::string absolute = std::filesystem::absolute(dir, error).string();
+  if (error) {
+    return ErrnoStatus(error.value(), "finding the current directory, which the store's is below",
+                       "Give the store's directory as an absolute path");
+  }
+  const bool fits = SocketPath(absolute).size() <= kMostSocketPathBytes;
+  return fits || SocketPath(dir).size() > kMostSocketPathBytes ? absolute : dir;
 }
 
 }  // namespace penstock

@@ -291,8 +291,17 @@ void Core::HandleCancel(SessionRow row, uint32_t request) {
                              stats_.turns + kMostTurnsBeforeCancel, LapFromHere()});
     return;
   }
+  // Of what is on disk: whether room for it was missing, or its read takes long.
+  const ObjectId id = found->second.id;
+  const auto restoring = restoring_.find(id);
+  const bool lacks_room = restoring != restoring_.end() && restoring->second.slot == kNoSlot;
   ForgetRequest(row, request);
-  Answer(row, request, AnswerCode::kCancelled);
+  if (lacks_room) {
+    Completion refusal = RoomRefusal(AnswerCode::kNoRoomToRestore);
+    refusal.request = request;
+    return Complete(row, refusal);
+  }
+  Answer(row, request, AnswerCode::kCancelled, spilled_.contains(id) ? kCancelledOnDisk : 0);
 }
 
 // Of one that waits for room, if it still does.

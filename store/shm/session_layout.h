@@ -134,7 +134,7 @@ enum class AnswerCode : uint8_t {
                        // many pages of 4 KiB. `count`: SpillTrouble of the last write to disk
   kTooLarge = 7,       // detail[0]: the largest object this store takes
   kNoSlots = 8,        // detail as kFull
-  kCancelled = 9,
+  kCancelled = 9,      // detail[0]: kCancelledOnDisk, or 0
   kTooManyRequests = 10,
   kOtherStore = 11,    // the id was made by a store that is not this one
   kSpillLost = 12,     // on disk, and not to be read back: detail: SpillTrouble, number of the
@@ -154,6 +154,9 @@ enum class SpillTrouble : uint8_t {
   kAltered = 6,    // other bytes than were written
 };
 std::string_view NameOf(SpillTrouble trouble);
+
+// Of a get that was cancelled while the object was being read from disk.
+inline constexpr uint64_t kCancelledOnDisk = 1;
 
 struct GrantedLease {
   uint64_t generation;

@@ -244,14 +244,23 @@ TEST(BadCall, ADaemonThatIsStoppedIsReportedWithinTheDeadline) {
   const TestDaemon daemon;
   daemon.WaitPopulated();
   Client client = daemon.Connect();
-  const ObjectId missing = ObjectId::FromName("missing");
+  Client maker = daemon.Connect();
+  Builder builder = Must(maker.Create(100));
   const pid_t pid = daemon.daemon_pid();
   kill(pid, SIGSTOP);
-  const absl::Status of_get = client.Get(missing, absl::Milliseconds(20)).status();
+  const ObjectId sealed = Must(builder.Seal());
+  std::vector<absl::Status> of_gets;
+  for (const absl::Duration deadline : {absl::Milliseconds(20), absl::Milliseconds(700), kNow}) {
+    const absl::Time began = absl::Now();
+    of_gets.push_back(client.Get(sealed, deadline).status());
+    EXPECT_LT(absl::Now() - began, deadline + absl::Seconds(1.3)) << deadline;
+  }
   const absl::Status of_create =
       client.Create(3 * kMiB, {.deadline = absl::Milliseconds(20)}).status();
   kill(pid, SIGCONT);
-  EXPECT_TRUE(absl::IsDeadlineExceeded(of_get)) << of_get;
+  for (const absl::Status& of_get : of_gets) {
+    EXPECT_TRUE(Says(of_get, StatusCode::kDeadlineExceeded, "is it stopped"));
+  }
   EXPECT_TRUE(Says(of_create, StatusCode::kDeadlineExceeded, "is it stopped"));
   EXPECT_TRUE(client.Put(Pattern(1, 3 * kMiB)).ok());
   Must(client.Sync());
@@ -278,7 +287,7 @@ TEST(BadCall, AGetOfManyFromADaemonThatIsStoppedEndsInTime) {
     const auto late = client.GetMany(ids, deadline);
     EXPECT_LT(absl::Now() - began, absl::Seconds(3)) << deadline;
     EXPECT_TRUE(std::all_of(late.begin(), late.end(), [](const auto& each) {
-      return absl::IsDeadlineExceeded(each.status());
+      return bool(Says(each, StatusCode::kDeadlineExceeded, "is it stopped"));
     })) << deadline;
   }
   has_ended = true;
@@ -364,6 +373,11 @@ TEST(BadCall, AGetOfVeryManyMissingIdsCostsTheCallOnly) {
   for (size_t i = 0; i < kMany; ++i) {
     ASSERT_EQ(late[i].status().code(),
               i == kMany / 2 ? StatusCode::kOk : StatusCode::kDeadlineExceeded) << i;
+    if (i == 0 || i == kMany - 1) {
+      EXPECT_TRUE(Says(late[i], StatusCode::kDeadlineExceeded, "was not sealed"));
+    } else if (i == 16'000) {
+      EXPECT_TRUE(Says(late[i], StatusCode::kDeadlineExceeded, "ask for fewer"));
+    }
   }
   EXPECT_EQ(daemon.Status().Counter("broken_sessions"), 0u);
   EXPECT_TRUE(HasPattern(Must(client.Get(here)).data(), 1));

@@ -1,8 +1,16 @@
 // fork(): a child has a session of its own; what the parent made stays the parent's.
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <string>
 #include <thread>
+#include <vector>
 
+#include "store/base/store_directory.h"
 #include "tests/integration/helpers.h"
 
 namespace penstock::testing {
@@ -136,6 +144,87 @@ TEST(Fork, InTheMiddleOfOtherThreadsCallsTheChildStillWorks) {
   EXPECT_TRUE(HasPattern(Must(client.Get(shared)).data(), 1));
   EXPECT_TRUE(NothingIsLeft(daemon, 1));
   EXPECT_TRUE(Eventually([&] { return daemon.Status().Counter("objects") == 1; }));
+}
+
+// As a program does that becomes a daemon. Eventfds, too, are told from those of the library.
+TEST(Fork, AChildThatClosedAllDescriptorsKeepsThoseItOpenedSince) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  const Subscription events = Must(client.Subscribe());
+  const int code = RunInChild([&] {
+    PENSTOCK_CHILD_EXPECT(close_range(STDERR_FILENO + 1, ~0u, 0) == 0);
+    std::vector<int> own;
+    for (uint64_t i = 0; i < 30; ++i) {
+      int ends[2];
+      PENSTOCK_CHILD_EXPECT(pipe(ends) == 0);
+      own.push_back(i % 2 == 0 ? eventfd(0, EFD_NONBLOCK) : ends[1]);
+    }
+    const ObjectId id = PutPattern(client, 1, 100);
+    PENSTOCK_CHILD_EXPECT(HasPattern(Must(client.Get(id)).data(), 1));
+    for (uint64_t i = 0; i < own.size(); ++i) {
+      const uint64_t number = i + 1;
+      PENSTOCK_CHILD_EXPECT(write(own[i], &number, sizeof(number)) == sizeof(number));
+    }
+    for (uint64_t i = 0; i < own.size(); i += 2) {
+      uint64_t number = 0;
+      PENSTOCK_CHILD_EXPECT(read(own[i], &number, sizeof(number)) == sizeof(number));
+      PENSTOCK_CHILD_EXPECT(number == i + 1);
+    }
+    return 0;
+  });
+  EXPECT_EQ(code, 0);
+  PutPattern(client, 2, 100);
+}
+
+TEST(Fork, AChildsFirstCallClosesWhatItHasOfItsParentsSession) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  const size_t of_parent = OpenDescriptors(getpid());
+  const int code = RunInChild([&] {
+    PutPattern(client, 1, 100);
+    PENSTOCK_CHILD_EXPECT(OpenDescriptors(getpid()) == of_parent);
+    return 0;
+  });
+  EXPECT_EQ(code, 0);
+}
+
+// The directory of the store is settled when the client connects.
+TEST(Fork, AChildInAnotherDirectoryFindsTheStoreThatWasNamedRelatively) {
+  const TestDaemon daemon;
+  const std::filesystem::path dir(daemon.dir());
+  const std::string name = dir.filename();
+  for (const bool is_in_environment : {false, true}) {
+    const int code = RunInChild([&] {
+      PENSTOCK_CHILD_EXPECT(chdir(dir.parent_path().c_str()) == 0);
+      if (is_in_environment) setenv("PENSTOCK_DIR", name.c_str(), 1);
+      Client client = Must(Client::Connect({.dir = is_in_environment ? "" : name}));
+      PENSTOCK_CHILD_EXPECT(chdir("/") == 0);
+      return RunInChild([&] {
+        PENSTOCK_CHILD_EXPECT(client.Put("x").ok());
+        return 0;
+      });
+    });
+    EXPECT_EQ(code, 0) << is_in_environment;
+  }
+}
+
+// Two of the same: one whose absolute path no socket may have, and one in no directory at all.
+TEST(Fork, ARelativeDirectoryIsAbsoluteWhereThatIsShortEnoughAndThereIsOne) {
+  const TempDir home;
+  const int code = RunInChild([&] {
+    PENSTOCK_CHILD_EXPECT(chdir(home.path().c_str()) == 0);
+    PENSTOCK_CHILD_EXPECT(Says(Client::Connect({.dir = "none"}), StatusCode::kNotFound,
+                               home.path() + "/none/penstock.sock"));
+    const std::string deep(kMostSocketPathBytes - 7, 'd');
+    PENSTOCK_CHILD_EXPECT(mkdir(deep.c_str(), 0700) == 0 && chdir(deep.c_str()) == 0);
+    PENSTOCK_CHILD_EXPECT(
+        Says(Client::Connect({.dir = "none"}), StatusCode::kNotFound, " none/penstock.sock"));
+    PENSTOCK_CHILD_EXPECT(rmdir((home.path() + "/" + deep).c_str()) == 0);
+    PENSTOCK_CHILD_EXPECT(
+        Says(Client::Connect({.dir = "none"}).status(), StatusCode::kNotFound, "absolute path"));
+    return 0;
+  });
+  EXPECT_EQ(code, 0);
 }
 
 }  // namespace

@@ -243,6 +243,19 @@ TEST(PutGet, AnIdOfNextIdNamesOneObject) {
   EXPECT_TRUE(HasPattern(Must(client.Get(id)).data(), 1));
 }
 
+TEST(PutGet, AnIdOfAnotherStoreMayBeMadeHereAndIsNotWaitedForBefore) {
+  const TestDaemon daemon;
+  Client client = daemon.Connect();
+  const ObjectId id{77, 1, 1};
+  EXPECT_TRUE(Says(client.Get(id), absl::StatusCode::kNotFound, "another store"));
+  Must(client.Put("here", {.id = id}));
+  EXPECT_EQ(Must(client.Get(id)).text(), "here");
+  EXPECT_TRUE(Says(client.Put("twice", {.id = id}), absl::StatusCode::kAlreadyExists, id.ToHex()));
+  Must(client.Delete(id));
+  Must(client.Sync());
+  EXPECT_TRUE(Says(client.Get(id), absl::StatusCode::kNotFound, "under a new id"));
+}
+
 TEST(PutGet, ArraysKeepTheirShapeAndElementType) {
   const TestDaemon daemon;
   Client client = daemon.Connect();

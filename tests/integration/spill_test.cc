@@ -165,6 +165,42 @@ TEST(Spill, APinnedSetBeyondTheMemoryIsRefusedAndNamesTheHolder) {
   EXPECT_TRUE(client.Put(Pattern(1, 1 << 20), {.deadline = kPatience}).ok());
 }
 
+TEST(Spill, AGetWithoutRoomToComeBackSaysSoAtItsDeadlineAndNamesTheHolder) {
+  const TempDir disk;
+  const TestDaemon daemon(Arguments(disk.path(), "16MiB"));
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  std::vector<ObjectId> ids;
+  for (uint64_t i = 0; i < 32; ++i) ids.push_back(PutPattern(client, i, 1 << 20));
+  std::vector<ObjectView> pinned;
+  std::vector<ObjectId> without_room;
+  for (const ObjectId& id : ids) {
+    auto view = client.Get(id, absl::Milliseconds(500));
+    if (view.ok()) {
+      pinned.push_back(*std::move(view));
+      continue;
+    }
+    without_room.push_back(id);
+    EXPECT_TRUE(Says(view, StatusCode::kDeadlineExceeded, "is on disk, and no room"));
+    EXPECT_TRUE(Says(view, StatusCode::kDeadlineExceeded,
+                     fmt::format("process {} pins ", getpid())));
+    if (without_room.size() == 4) break;
+  }
+  ASSERT_EQ(without_room.size(), 4u);
+  EXPECT_TRUE(Says(client.Get(without_room[0], kNow), StatusCode::kDeadlineExceeded,
+                   "is on disk, and no room"));
+  // Of those asked for together each has its own word.
+  without_room.push_back(Must(client.NextId()));
+  const auto late = client.GetMany(without_room, absl::Milliseconds(100));
+  for (size_t i = 0; i < late.size(); ++i) {
+    EXPECT_TRUE(Says(late[i], StatusCode::kDeadlineExceeded,
+                     i < 4 ? "is on disk, and no room" : "was not sealed"));
+  }
+  pinned.clear();
+  for (size_t i = 0; i < 4; ++i) Must(client.Get(without_room[i], kPatience));
+  EXPECT_EQ(daemon.Status().Counter("get_waiters"), 0u);
+}
+
 TEST(Spill, AFileRemovedCutOffOrAlteredCostsItsObjectsAndNoOther) {
   for (const char* harm : {"remove", "truncate", "alter"}) {
     const TempDir disk;

@@ -263,6 +263,7 @@ void Simulation::Step() {
         cancel.op = SubmissionOp::kCancel;
         cancel.request = actor.asked.begin()->first;
         actor.client->Push(cancel);
+        actor.cancelled.insert(cancel.request);
       }
       break;
     case 22: Disk(); break;

@@ -78,6 +78,7 @@ class Simulation {
     std::vector<Completion> unconfirmed;
     std::map<uint32_t, Submission> asked;  // requests without an answer
     std::map<uint32_t, uint64_t> asked_at;  // their steps
+    std::set<uint32_t> cancelled;  // requests
   };
 
   uint64_t Below(uint64_t limit) { return random_() % limit; }
@@ -108,7 +109,7 @@ class Simulation {
   void TakeAnswers(Actor& actor);
   void TakeAnswer(Actor& actor, const Submission& record, const Completion& answer);
   void TakeOver(Actor& actor, const Completion& answer);
-  void Refused(const ObjectId& id, AnswerCode code, uint64_t asked_at);
+  void Refused(const Actor& actor, const Submission& record, AnswerCode code);
   void Seal(Actor& actor, const FakeLease& lease, const ObjectId& id);
   void PinLocally(Actor& actor);
   void Unpin(Actor& actor);

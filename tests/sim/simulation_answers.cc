@@ -58,7 +58,7 @@ void Simulation::TakeAnswer(Actor& actor, const Submission& record, const Comple
       if (answer.op == CompletionOp::kObject) {
         actor.unconfirmed.push_back(answer);
       } else {
-        Refused(record.id, answer.code, actor.asked_at.at(record.request));
+        Refused(actor, record, answer.code);
       }
       return;
     default:
@@ -66,14 +66,17 @@ void Simulation::TakeAnswer(Actor& actor, const Submission& record, const Comple
   }
 }
 
-void Simulation::Refused(const ObjectId& id, AnswerCode code, uint64_t asked_at) {
+void Simulation::Refused(const Actor& actor, const Submission& record, AnswerCode code) {
+  const ObjectId& id = record.id;
+  const uint64_t asked_at = actor.asked_at.at(record.request);
   if (code == AnswerCode::kCancelled || code == AnswerCode::kTooManyRequests) return;
   if (code == AnswerCode::kSpillLost) {
     // A read may fail once and work later; only the altered are lost.
     return;
   }
   if (code == AnswerCode::kNoRoomToRestore) {
-    if (!disk_was_full_) Fail("no room to restore, with a disk that was never full");
+    if (disk_was_full_ || actor.cancelled.contains(record.request)) return;
+    Fail("no room to restore, with a disk that was never full");
     return;
   }
   const auto found = live_.find(id);

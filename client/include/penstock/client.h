@@ -9,9 +9,25 @@
 // Arrow Plasma; reading without asking anybody is Penstock's.
 //
 // Thread safety: every call may come from any thread. Fork: the child's first call opens
-// a session of its own; views and builders made before stay the parent's and say so.
+// a session of its own; views and builders made before stay the parent's and say so. That call
+// closes the descriptors of the parent's session that the child still has; one that has closed
+// them itself, as a daemon does, may have other files under their numbers, which stay open.
+// (Eventfds before Linux 5.2, or without /proc, stay open in any case.)
 // Lifetime: views and builders may outlive the Client they came from. Every call of a client
 // that was moved from says FailedPrecondition.
+//
+// Deadlines: a call that has one ends within it and a second, also where the daemon is stopped
+// (SIGSTOP, a debugger, a frozen container). These have none, and wait as long as it is stopped:
+// Contains and Delete of what is not in memory, List, Sync, Subscribe, a Get or Next without a
+// deadline; and Seal, Delete, Abort and the release of a view, when 1,024 records that the daemon
+// has not taken lie before them. A daemon that has died keeps no call waiting: its keeper starts
+// another, or the call says Unavailable. A call that has to open a session (Connect, the first
+// after the store's end or a fork) gives a daemon 10 s to answer.
+//
+// Threads: each session has one thread ("penstock-watch"), with all signals blocked, so that no
+// handler of the program runs on it. A program whose main thread ends by pthread_exit lives on with
+// its other threads; when this one is the last, SIGTERM finds no thread that takes it, and only
+// SIGKILL ends the process. Let the Client go before pthread_exit, or return from main.
 #ifndef PENSTOCK_CLIENT_H_
 #define PENSTOCK_CLIENT_H_
 
@@ -83,7 +99,10 @@ class Client {
 
   // The object, pinned. Waits for its seal until `deadline` from now (0: only what is
   // here now). Errors: NotFound (not here; or was deleted, or evicted, or made by another
-  // store), Aborted (its maker died before the seal), DeadlineExceeded, Unavailable.
+  // store), Aborted (its maker died before the seal), DeadlineExceeded (says which: nobody
+  // sealed it; it is on disk, and no room for it came, or it is still being read; the daemon did
+  // not answer), ResourceExhausted (on disk, and neither memory nor disk has room, or too many
+  // gets of this client wait), DataLoss (on disk, and not to be read back), Unavailable.
   // Cost: about 20 ns and no system call for a sealed object; else a round trip.
   [[nodiscard]] absl::StatusOr<ObjectView> Get(
       const ObjectId& id, absl::Duration deadline = absl::InfiniteDuration());
@@ -91,16 +110,17 @@ class Client {
   [[nodiscard]] std::vector<absl::StatusOr<ObjectView>> GetMany(
       std::span<const ObjectId> ids, absl::Duration deadline = absl::InfiniteDuration());
 
-  // Whether a sealed object is here. A no costs a round trip.
+  // Whether a sealed object is here. A no costs a round trip, without a deadline.
   [[nodiscard]] absl::StatusOr<bool> Contains(const ObjectId& id);
   // Takes the object away: the memory is free when its last pin goes. Returns before the
   // daemon has done it, and until then a get may still find it: Sync() waits for that.
-  // NotFound when it is not here.
+  // NotFound when it is not here, which costs a round trip, without a deadline.
   [[nodiscard]] absl::Status Delete(const ObjectId& id);
-  // All sealed objects in memory; what is on disk only is not among them. Cost: a round trip
-  // and one pass over the slot table.
+  // All sealed objects in memory; what is on disk only is not among them. Cost: a round trip,
+  // without a deadline, and one pass over the slot table.
   [[nodiscard]] absl::StatusOr<std::vector<ObjectInfo>> List();
-  // Waits until the daemon has handled all that this client sealed and deleted so far.
+  // Waits, without a deadline, until the daemon has handled all that this client sealed and
+  // deleted so far.
   // Unavailable, once, when a daemon died before it had. AlreadyExists, once, when the daemon did
   // not publish all of it, because an object of the same id was there: names the first.
   [[nodiscard]] absl::Status Sync();
@@ -112,7 +132,7 @@ class Client {
   // InvalidArgument for a `count` of 0.
   [[nodiscard]] absl::StatusOr<ObjectId> NextIds(uint32_t count);
 
-  // FailedPrecondition when this client has a subscription.
+  // FailedPrecondition when this client has a subscription. A round trip, without a deadline.
   [[nodiscard]] absl::StatusOr<Subscription> Subscribe(const SubscribeOptions& options = {});
 
  private:

@@ -17,7 +17,9 @@ namespace penstock {
 
 struct ClientOptions {
   // Directory of the daemon's socket. Empty: the environment's PENSTOCK_DIR, else
-  // /run/penstock for root, $XDG_RUNTIME_DIR/penstock, or /tmp/penstock-<uid>.
+  // /run/penstock for root, $XDG_RUNTIME_DIR/penstock, or /tmp/penstock-<uid>. Settled once, in
+  // Connect: a relative one is from the current directory of then, whatever that is when the
+  // client connects again. (But where only the relative path is short enough for a socket.)
   std::string dir = {};
   // Asks for a session that cannot write: no descriptor of the arena that could be mapped
   // writable comes into this process, and Create, Put and Delete say PermissionDenied. A

@@ -31,15 +31,17 @@ class ClientState;
 }
 
 // Thread safety: any number of threads may call Next; each event goes to one of them.
-// One subscription a client; it ends with this object.
+// One subscription a client; it ends with this object, or with its store.
 class Subscription {
  public:
   Subscription(Subscription&&) noexcept;
   Subscription& operator=(Subscription&&) noexcept;
   ~Subscription();
 
-  // The next event. DeadlineExceeded when none came; Unavailable when the daemon died:
-  // subscribe again, and List() what is there.
+  // The next event. DeadlineExceeded when none came; Unavailable when it has ended, with its
+  // store (daemon and keeper are gone), with its session (the daemon says why), or in the child of
+  // a fork: subscribe again, and List() what is there. With a daemon that the keeper starts again
+  // it goes on, after a kLost of 0 events.
   [[nodiscard]] absl::StatusOr<Event> Next(
       absl::Duration deadline = absl::InfiniteDuration());
 

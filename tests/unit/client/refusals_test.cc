@@ -48,7 +48,7 @@ TEST(Refusals, EachNamesWhatWasWrongAndANextStep) {
       {AnswerCode::kTooManyRequests, absl::StatusCode::kResourceExhausted, "too many",
        "fewer"},
       {AnswerCode::kOtherStore, absl::StatusCode::kNotFound, hex.c_str(), "make it again"},
-      {AnswerCode::kSpillLost, absl::StatusCode::kDataLoss, hex.c_str(), "make the object again"},
+      {AnswerCode::kSpillLost, absl::StatusCode::kDataLoss, hex.c_str(), "make it again"},
       {AnswerCode::kNoRoomToRestore, absl::StatusCode::kResourceExhausted, hex.c_str(),
        "give the disk room"},
       {AnswerCode::kOverQuota, absl::StatusCode::kResourceExhausted, "quota of", "--client-quota"},
@@ -82,6 +82,26 @@ TEST(Refusals, AQuotaThatIsJustExceededIsNotSaidToBeWhatIsHeld) {
   EXPECT_NE(text.find("quota of 1.00 GiB (1073741824 B)"), std::string::npos) << text;
 }
 
+TEST(Refusals, ANameMayBeMadeAgainAndAnyOtherIdMayNot) {
+  for (const AnswerCode code :
+       {AnswerCode::kDeleted, AnswerCode::kMakerDied, AnswerCode::kSpillLost}) {
+    for (const ObjectId& id : {ObjectId::FromName("weights"), ObjectId{1, 2, 3}}) {
+      const std::string text = StatusOfAnswer(AnswerOf(code), id, 0).ToString();
+      EXPECT_NE(text.find("make it again"), std::string::npos) << text;
+      EXPECT_EQ(text.find("under a new id") == std::string::npos, id.IsFromName()) << text;
+    }
+  }
+}
+
+// Builders that are not sealed hold memory like objects do.
+TEST(Refusals, WhereRoomIsMissingBuildersAreAmongTheAdvice) {
+  for (const AnswerCode code :
+       {AnswerCode::kFull, AnswerCode::kNoSlots, AnswerCode::kNoRoomToRestore}) {
+    const std::string text = StatusOfAnswer(AnswerOf(code), ObjectId{}, 64).ToString();
+    EXPECT_NE(text.find("seal or abort builders"), std::string::npos) << text;
+  }
+}
+
 TEST(Refusals, StoreFullOfLeasesNamesNoMaker) {
   Completion answer = AnswerOf(AnswerCode::kFull);
   answer.detail[4] = 0;
@@ -89,6 +109,29 @@ TEST(Refusals, StoreFullOfLeasesNamesNoMaker) {
   answer.detail[6] = 17;  // and nothing is pinned
   const std::string text = StatusOfAnswer(answer, ObjectId{}, 64).ToString();
   EXPECT_EQ(text.find("process"), std::string::npos) << text;
+}
+
+TEST(Refusals, ALateGetIsToldWhichOfItsCausesItWas) {
+  const ObjectId id = ObjectId::FromName("weights");
+  Completion nobodys = AnswerOf(AnswerCode::kCancelled);
+  nobodys.detail[0] = 0;
+  Completion slow = AnswerOf(AnswerCode::kCancelled);
+  slow.detail[0] = kCancelledOnDisk;
+  const std::pair<absl::Status, std::string> causes[] = {
+      {LateGetStatus(nobodys, id), "look at its maker"},
+      {LateGetStatus(slow, id), "look at the disk"},
+      {LateGetStatus(AnswerOf(AnswerCode::kNoRoomToRestore), id), "process 77 pins 4.00 MiB"},
+      {OneOfTooManyStatus(id), "ask for fewer"},
+  };
+  for (const auto& [status, part] : causes) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded) << status;
+    const std::string text = status.ToString();
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+    EXPECT_NE(text.find(id.ToHex()), std::string::npos) << text;
+    EXPECT_EQ(text.find("was not sealed") != std::string::npos, part == "look at its maker")
+        << text;
+  }
+  EXPECT_EQ(LateGetStatus(AnswerOf(AnswerCode::kDeleted), id).code(), absl::StatusCode::kNotFound);
 }
 
 TEST(Refusals, OkIsNoRefusalAndUnknownCodesAreNamed) {

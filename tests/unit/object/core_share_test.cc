@@ -103,6 +103,39 @@ TEST_F(CoreShareOfADisk, WhatIsThereOfADroppedSessionGoesToo) {
   EXPECT_EQ(disk.copies(), 0u);
 }
 
+TEST_F(CoreShareOfADisk, TheLastWordOfAGetTellsMissingRoomFromASlowDiskFromNothing) {
+  FakeClient& client = store.Open();
+  std::vector<ObjectId> on_disk;
+  for (const ObjectId& id : Fill(client)) {
+    if (!client.TryPin(id)) on_disk.push_back(id);  // the others stay where they are
+  }
+  ASSERT_GT(on_disk.size(), 0u);
+  const auto last_word = [&](const ObjectId& id) {
+    const uint32_t request = client.Ask(IdRecord(SubmissionOp::kGet, id));
+    for (int turn = 0; turn < 100; ++turn) store.Turn();
+    Submission cancel{};
+    cancel.op = SubmissionOp::kCancel;
+    cancel.request = request;
+    client.Push(cancel);
+    store.Turn();
+    return client.Answer(request).value_or(Completion{});
+  };
+  const Completion full = last_word(on_disk[0]);
+  EXPECT_EQ(full.code, AnswerCode::kNoRoomToRestore);
+  EXPECT_EQ(full.detail[3], 64 * kKiB);
+  EXPECT_GT(full.detail[6] >> 32, 0u) << "who pins is not named";
+  const Completion nobodys = last_word(client.NextId());
+  EXPECT_EQ(nobodys.code, AnswerCode::kCancelled);
+  EXPECT_EQ(nobodys.detail[0], 0u);
+  for (uint32_t slot = 0; slot < 256; ++slot) {
+    if (client.pins().Count(slot) > 0) client.Unpin(slot);
+  }
+  const Completion slow = last_word(on_disk[0]);
+  EXPECT_EQ(slow.code, AnswerCode::kCancelled);
+  EXPECT_EQ(slow.detail[0], kCancelledOnDisk);
+  EXPECT_EQ(store.core().Stats().get_waiters, 0u);
+}
+
 // Each takes a block, and what makes room for it.
 TEST_F(CoreShareOfADisk, RestoresBeginInManyTurnsAndNotForThoseWhoHaveCancelled) {
   FakeClient& client = store.Open();

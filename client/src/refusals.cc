@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "store/base/units.h"
@@ -18,8 +20,8 @@ std::string WhoHolds(const Completion& answer) {
       FormatBytes(detail[1]),
       FormatBytes(detail[2]));
   if (detail[5] > 0) {
-    text += fmt::format("; most of it, {}, was made by process {}", FormatBytes(detail[5]),
-                        static_cast<uint32_t>(detail[4]));
+    text += fmt::format("; most of it, {}, is of process {}, made or leased",
+                        FormatBytes(detail[5]), static_cast<uint32_t>(detail[4]));
   }
   if (const uint64_t pinned_bytes = (detail[6] >> 32) * kPinnedUnitBytes; pinned_bytes > 0) {
     text += fmt::format("; process {} pins {} of it", detail[4] >> 32,
@@ -31,6 +33,15 @@ std::string WhoHolds(const Completion& answer) {
                         NameOf(trouble));
   }
   return text;
+}
+
+std::string NoRoomFor(const Completion& answer, uint64_t bytes) {
+  const uint64_t used = answer.detail[0] + answer.detail[2];
+  const uint64_t free = answer.detail[3] - std::min(answer.detail[3], used);
+  if (free < bytes) return fmt::format("the store is full, no room for {}", FormatBytes(bytes));
+  return fmt::format("no room for {}: {} are free, but not in one piece (what is pinned does not "
+                     "move), or a client that asked before waits for them",
+                     FormatBytes(bytes), FormatBytes(free));
 }
 
 // A name stands for whatever is made under it; any other id for one object only.
@@ -62,9 +73,8 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
       return AlreadyExistsStatus(id);
     case AnswerCode::kFull:
       return absl::ResourceExhaustedError(fmt::format(
-          "the store is full, no room for {}: {}. Delete objects, let views go, seal or abort "
-          "builders, or start the daemon with more --memory", FormatBytes(bytes),
-          WhoHolds(answer)));
+          "{}: {}. Delete objects, let views go, seal or abort builders, or start the daemon with "
+          "more --memory", NoRoomFor(answer, bytes), WhoHolds(answer)));
     case AnswerCode::kNoSlots:
       return absl::ResourceExhaustedError(fmt::format(
           "the store has no slot left: {}. Delete objects, seal or abort builders, or start the "

@@ -102,6 +102,15 @@ TEST(Refusals, WhereRoomIsMissingBuildersAreAmongTheAdvice) {
   }
 }
 
+TEST(Refusals, AStoreThatIsNotFullIsNotSaidToBe) {
+  const Completion answer = AnswerOf(AnswerCode::kFull);  // 64 MiB, 5 of it in use
+  EXPECT_NE(StatusOfAnswer(answer, ObjectId{}, 64 << 20).ToString().find("is full"),
+            std::string::npos);
+  const std::string text = StatusOfAnswer(answer, ObjectId{}, 8 << 20).ToString();
+  EXPECT_EQ(text.find("is full"), std::string::npos) << text;
+  EXPECT_NE(text.find("59.00 MiB are free"), std::string::npos) << text;
+}
+
 TEST(Refusals, StoreFullOfLeasesNamesNoMaker) {
   Completion answer = AnswerOf(AnswerCode::kFull);
   answer.detail[4] = 0;

@@ -255,6 +255,30 @@ TEST(Spill, AFullDiskRefusesCreatorsAndLosesNothing) {
   }
 }
 
+TEST(Spill, ADirectoryThatIsDeletedAndMadeAgainIsUsedAgainAndNothingIsLost) {
+  const TempDir disk;
+  const TestDaemon daemon(Arguments(disk.path(), "16MiB"));
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  std::vector<Stored> all = PutMany(client, 32 << 20);
+  std::filesystem::remove_all(disk.path());
+  absl::Status refusal;
+  for (uint64_t i = 1000; i < 1100 && refusal.ok(); ++i) {
+    const auto id =
+        client.Put(Pattern(i, 1 << 20), {.type_tag = 7, .deadline = absl::Seconds(2)});
+    refusal = id.status();
+    if (id.ok()) all.push_back({*id, i, 1 << 20});
+  }
+  EXPECT_TRUE(Says(refusal, StatusCode::kResourceExhausted, "the directory is gone"));
+  ASSERT_TRUE(std::filesystem::create_directory(disk.path()));
+  std::filesystem::permissions(disk.path(), std::filesystem::perms::owner_all);
+  const std::vector<Stored> later = PutMany(client, 32 << 20);
+  ExpectAll(client, all);
+  ExpectAll(client, later);
+  EXPECT_FALSE(SpillFiles(disk.path()).empty());
+  EXPECT_EQ(daemon.Status().Counter("spill_trouble"), 0u);
+}
+
 TEST(Spill, ADirectoryThatCannotBeUsedIsRefusedAtTheStart) {
   const TempDir disk;
   std::ofstream(disk.path() + "/file") << "x";

@@ -27,8 +27,8 @@ std::string WhoHolds(const Completion& answer) {
   }
   if (const auto trouble = static_cast<SpillTrouble>(answer.count);
       trouble != SpillTrouble::kNone) {
-    text += fmt::format("; and nothing can be spilled: {} (penstock status names the directory)",
-                        NameOf(trouble));
+    text += fmt::format("; and nothing can be spilled: {} (penstock status names the directory): "
+                        "{}", NameOf(trouble), NextStepOf(trouble));
   }
   return text;
 }
@@ -77,8 +77,8 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
           "this client waits for too many objects at once: wait for fewer at a time");
     case AnswerCode::kNoRoomToRestore:
       return absl::ResourceExhaustedError(fmt::format(
-          "object {} is on disk, and there is no room to bring it back: {}. Delete objects, let "
-          "views go, or give the disk room", id.ToHex(), WhoHolds(answer)));
+          "object {} is on disk, and there is no room to bring it back: {}. Delete objects, or let "
+          "views go", id.ToHex(), WhoHolds(answer)));
     case AnswerCode::kOverQuota: {
       const auto [holds, quota] = FormatBytesApart(answer.detail[1], answer.detail[0]);
       return absl::ResourceExhaustedError(fmt::format(

@@ -29,8 +29,8 @@ std::string WhoHolds(const Completion& answer) {
   }
   if (const auto trouble = static_cast<SpillTrouble>(answer.count);
       trouble != SpillTrouble::kNone) {
-    text += fmt::format("; and nothing can be spilled: {} (penstock status names the directory)",
-                        NameOf(trouble));
+    text += fmt::format("; and nothing can be spilled: {} (penstock status names the directory): "
+                        "{}", NameOf(trouble), NextStepOf(trouble));
   }
   return text;
 }
@@ -93,7 +93,7 @@ absl::Status StatusOfAnswer(const Completion& answer, const ObjectId& id, uint64
     case AnswerCode::kNoRoomToRestore:
       return absl::ResourceExhaustedError(fmt::format(
           "object {} is on disk, and there is no room to bring it back: {}. Delete objects, let "
-          "views go, seal or abort builders, or give the disk room", id.ToHex(), WhoHolds(answer)));
+          "views go, or seal or abort builders", id.ToHex(), WhoHolds(answer)));
     case AnswerCode::kOverQuota: {
       const auto [holds, quota] = FormatBytesApart(answer.detail[1], answer.detail[0]);
       return absl::ResourceExhaustedError(fmt::format(

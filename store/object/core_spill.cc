@@ -271,7 +271,7 @@ void Core::SpillWritten(const SpillOutcome& outcome) {
   if (outcome.trouble != SpillTrouble::kNone) {
     spill_stopped_ = true;
     spill_trouble_ = outcome.trouble;
-    ++stats_.spill_troubles;
+    ++stats_.spill_failed_writes;
   } else if (is_deleted) {
     spill_->SpillDrop(outcome.copy);
   } else {
@@ -351,7 +351,7 @@ void Core::SpillRead(const SpillOutcome& outcome) {
   }
   FreeBlock(slot);
   if (!is_wanted) return;
-  ++stats_.spill_troubles;
+  ++stats_.spill_failed_reads;
   Completion refusal{};
   refusal.op = CompletionOp::kAnswer;
   refusal.code = AnswerCode::kSpillLost;

@@ -22,7 +22,7 @@ namespace penstock {
 
 inline constexpr uint64_t kCoreStateMagic = 0x31455441545350;  // "PSTATE1"
 // Any change of what Core::Retire writes, of SlotInfo, CoreStats or EvictionEntry.
-inline constexpr uint32_t kCoreStateVersion = 3;
+inline constexpr uint32_t kCoreStateVersion = 4;
 
 struct CoreStateHeader {
   uint64_t magic = kCoreStateMagic;

@@ -45,7 +45,8 @@ struct CoreStats {
   uint64_t spill_written = 0;    // objects written to disk
   uint64_t spilled = 0;          // objects whose memory was freed for others
   uint64_t restored = 0;
-  uint64_t spill_troubles = 0;   // writes and reads that failed
+  uint64_t spill_failed_writes = 0;
+  uint64_t spill_failed_reads = 0;
   uint64_t turns = 0;
   uint64_t records = 0;
 };

@@ -152,8 +152,13 @@ enum class SpillTrouble : uint8_t {
   kMissing = 4,    // the file is gone
   kTruncated = 5,  // the file ends before the object does
   kAltered = 6,    // other bytes than were written
+  kLimit = 7,      // --spill-limit
+  kTableFull = 8,  // more objects than the spill table has entries
+  kGone = 9,       // the directory is not there
 };
 std::string_view NameOf(SpillTrouble trouble);
+// What ends a trouble of writes; of reads: "".
+std::string_view NextStepOf(SpillTrouble trouble);
 
 // Of a get that was cancelled while the object was being read from disk.
 inline constexpr uint64_t kCancelledOnDisk = 1;

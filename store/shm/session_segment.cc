@@ -32,14 +32,33 @@ absl::Status SessionSegments::Check(uint32_t capacity) const {
 std::string_view NameOf(SpillTrouble trouble) {
   switch (trouble) {
     case SpillTrouble::kNone: return "no trouble";
-    case SpillTrouble::kDiskFull: return "the disk is full, or the limit set for it is reached";
-    case SpillTrouble::kUnwritable: return "the directory is gone or cannot be written to";
+    case SpillTrouble::kDiskFull: return "the disk is full";
+    case SpillTrouble::kUnwritable: return "the directory cannot be written to";
     case SpillTrouble::kIo: return "the disk reports an error";
     case SpillTrouble::kMissing: return "its file is gone";
     case SpillTrouble::kTruncated: return "its file was cut off";
     case SpillTrouble::kAltered: return "its file was altered";
+    case SpillTrouble::kLimit: return "the limit set by --spill-limit is reached";
+    case SpillTrouble::kTableFull: return "as many objects are on disk as it takes";
+    case SpillTrouble::kGone: return "the directory is gone";
   }
   return "an unknown trouble";
+}
+
+std::string_view NextStepOf(SpillTrouble trouble) {
+  switch (trouble) {
+    case SpillTrouble::kDiskFull: return "make room on that disk, and writing goes on by itself";
+    case SpillTrouble::kLimit:
+      return "delete objects, or raise it with penstockd --take-over --spill-limit";
+    case SpillTrouble::kTableFull:
+      return "delete objects, or start the daemon with more --objects";
+    case SpillTrouble::kGone:
+      return "make it again with mkdir -m 700, and writing goes on by itself";
+    case SpillTrouble::kUnwritable:
+      return "it has to be the store's user's alone, no other store's, and on a writable disk";
+    case SpillTrouble::kIo: return "look at that disk: writing is tried again";
+    default: return "";
+  }
 }
 
 }  // namespace penstock

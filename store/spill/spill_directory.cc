@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <charconv>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -88,22 +89,34 @@ absl::StatusOr<SpillDirectory> SpillDirectory::Open(const std::string& path,
   SpillDirectory directory;
   directory.path_ = path;
   directory.incarnation_ = incarnation;
-  directory.dir_ = UniqueFd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.dir_.valid()) {
-    return PlaceStatus(errno, "opening the spill directory " + path, kChoice);
-  }
-  PENSTOCK_RETURN_IF_ERROR(CheckOwner(directory.dir_.get(), path));
-  directory.lock_ = UniqueFd(openat(directory.dir_.get(), kSpillLockName,
-                                    O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!directory.lock_.valid()) {
-    return PlaceStatus(errno, fmt::format("making {}/{}", path, kSpillLockName), kChoice);
-  }
-  if (flock(directory.lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return ErrnoStatus(errno, "locking the spill directory " + path);
-    return absl::AlreadyExistsError(fmt::format(
-        "another store spills to {}: give each store a spill directory of its own", path));
-  }
+  PENSTOCK_RETURN_IF_ERROR(directory.Take());
   return directory;
+}
+
+absl::Status SpillDirectory::Take() {
+  UniqueFd dir(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!dir.valid()) return PlaceStatus(errno, "opening the spill directory " + path_, kChoice);
+  PENSTOCK_RETURN_IF_ERROR(CheckOwner(dir.get(), path_));
+  UniqueFd lock(openat(dir.get(), kSpillLockName, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!lock.valid()) {
+    return PlaceStatus(errno, fmt::format("making {}/{}", path_, kSpillLockName), kChoice);
+  }
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return ErrnoStatus(errno, "locking the spill directory " + path_);
+    return absl::AlreadyExistsError(fmt::format(
+        "another store spills to {}: give each store a spill directory of its own", path_));
+  }
+  dir_ = std::move(dir);
+  lock_ = std::move(lock);
+  return absl::OkStatus();
+}
+
+int SpillDirectory::Reopen() {
+  const UniqueFd there(open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!there.valid()) return errno;
+  const absl::Status taken = Take();
+  if (taken.ok()) return 0;
+  return absl::IsAlreadyExists(taken) ? EBUSY : EACCES;
 }
 
 uint32_t SpillDirectory::RemoveFiles(const std::function<bool(SpillFileId)>& keep) {

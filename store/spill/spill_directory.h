@@ -40,6 +40,12 @@ class SpillDirectory {
   // store uses it. InvalidArgument: no directory.
   static absl::StatusOr<SpillDirectory> Open(const std::string& path, uint64_t incarnation);
 
+  // Somebody deleted the directory and made it again: goes on with the one that has its path
+  // now, locked as at Open. It is not made here: what is missing may be a disk that is not
+  // mounted, and its place the disk below. An errno when it stays as it was: EACCES when the
+  // directory is another user's or open to others, EBUSY when another store uses it.
+  int Reopen();
+
   // Deletes this user's spill files, of any incarnation, that `keep` does not want. The
   // result is the highest number met of the own incarnation, or 0.
   uint32_t RemoveFiles(const std::function<bool(SpillFileId)>& keep);
@@ -53,6 +59,8 @@ class SpillDirectory {
   uint64_t incarnation() const { return incarnation_; }
 
  private:
+  // Opens and locks what has the path.
+  absl::Status Take();
   OpenedFile OpenAt(uint32_t number, int flags, int& error) const;
 
   std::string path_;

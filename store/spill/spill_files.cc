@@ -22,6 +22,15 @@ constexpr size_t kMostOpenFiles = 64;
 // going on behind it would use up the numbers.
 constexpr uint32_t kMostFileNumber = uint32_t{1} << 31;
 
+// So many bytes may go to a file that somebody deleted before it is noticed.
+constexpr uint64_t kBetweenLooksForName_bytes = kMiB;
+
+// What has none is gone when it is closed.
+bool HasName(int fd) {
+  struct stat facts;
+  return fstat(fd, &facts) != 0 || facts.st_nlink > 0;
+}
+
 struct alignas(kSpillBlockBytes) Block {
   std::array<std::byte, kSpillBlockBytes> bytes{};
 };
@@ -54,7 +63,7 @@ SpillFault WriteFaultOf(int error) {
   switch (error) {
     case 0: return SpillFault::kNone;
     case ENOSPC: case EDQUOT: case EFBIG: return SpillFault::kDiskFull;
-    case EROFS: case EACCES: case EPERM: case ENOENT: case ENOTDIR:
+    case EROFS: case EACCES: case EPERM: case ENOENT: case ENOTDIR: case ESTALE: case EBUSY:
       return SpillFault::kUnwritable;
     default: return SpillFault::kIo;
   }
@@ -141,6 +150,10 @@ int SpillFiles::CreateCurrent(uint64_t first_record_bytes) {
   file->number = number;
   int error = 0;
   file->opened = directory_.CreateFile(number, error);
+  if (error == ENOENT || error == ESTALE) {  // the directory that was opened is gone
+    error = directory_.Reopen();
+    if (error == 0) file->opened = directory_.CreateFile(number, error);
+  }
   if (error != 0) return error;
   const uint64_t least_bytes = kSpillBlockBytes + first_record_bytes;
   uint64_t wanted_bytes = std::max(options_.file_bytes, least_bytes);
@@ -170,11 +183,19 @@ int SpillFiles::CreateCurrent(uint64_t first_record_bytes) {
   return 0;
 }
 
+// A file without a name would take its objects along when the daemon dies.
+void SpillFiles::CloseIfDeleted(SpillFile& file) {
+  if (file.head_bytes - file.looked_at_bytes < kBetweenLooksForName_bytes) return;
+  file.looked_at_bytes = file.head_bytes;
+  if (!HasName(file.opened.fd.get())) Close(file);
+}
+
 Placement SpillFiles::Place(uint64_t record_bytes, bool exceed_limit) {
   if (current_ != nullptr && current_->head_bytes > kSpillBlockBytes &&
       current_->head_bytes + record_bytes > std::max(options_.file_bytes, kSpillBlockBytes)) {
     Close(*current_);
   }
+  if (current_ != nullptr) CloseIfDeleted(*current_);
   Placement result;
   const uint64_t new_bytes = record_bytes + (current_ == nullptr ? kSpillBlockBytes : 0);
   if (!exceed_limit && options_.limit_bytes != 0 &&
@@ -228,7 +249,8 @@ int SpillFiles::Open(SpillFile& file) {
 void SpillFiles::CloseIdleDescriptors() {
   if (open_count_ < kMostOpenFiles) return;
   for (auto& [number, file] : files_) {
-    if (file->users == 0 && file->closed && file->opened.fd.valid()) {
+    if (file->users == 0 && file->closed && file->opened.fd.valid() &&
+        HasName(file->opened.fd.get())) {
       file->opened.fd.reset();
       --open_count_;
     }

@@ -23,6 +23,7 @@ struct SpillFile {
   OpenedFile opened;            // closed again when too many are open and nobody uses it
   uint64_t head_bytes = 0;      // where the next record would start
   uint64_t reserved_bytes = 0;  // disk space taken ahead of the head
+  uint64_t looked_at_bytes = 0;  // its head when its name was last looked for
   uint64_t live_bytes = 0;
   uint64_t damaged_bytes = 0;   // of these; they do not move
   uint32_t users = 0;           // operations that read or write it
@@ -90,6 +91,7 @@ class SpillFiles {
  private:
   int CreateCurrent(uint64_t first_record_bytes);
   int Reserve(SpillFile& file, uint64_t end_bytes);
+  void CloseIfDeleted(SpillFile& file);
   void CloseIdleDescriptors();
   void Settle(SpillFile* file);
 

@@ -50,10 +50,10 @@ absl::Status Check(const SpillOptions& options, const SpillTable& table) {
     return ErrnoStatus(EFBIG, fmt::format("spilling to files of {}",
                                           FormatBytes(options.file_bytes)));
   }
-  if (options.limit_bytes != 0 && options.limit_bytes < kLeastFileBytes) {
+  if (options.limit_bytes != 0 && options.limit_bytes < kLeastSpillLimitBytes) {
     return absl::InvalidArgumentError(fmt::format(
         "spill limit_bytes is {}: give at least {}, or 0 for none", options.limit_bytes,
-        FormatBytes(kLeastFileBytes)));
+        FormatBytes(kLeastSpillLimitBytes)));
   }
   if (table.incarnation() != options.incarnation) {
     return absl::FailedPreconditionError(fmt::format(

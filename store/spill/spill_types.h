@@ -32,6 +32,8 @@ std::string_view NameOf(SpillFault fault);
 // kAuto: io_uring, or threads where the kernel or a container refuses it.
 enum class SpillIo : uint8_t { kAuto, kUring, kThreads };
 
+inline constexpr uint64_t kLeastSpillLimitBytes = kMiB;
+
 struct SpillOptions {
   // Made with mode 0700 when it is missing (its parent must be there). Belongs to one store
   // at a time.

@@ -24,10 +24,18 @@ TEST(CommandLine, HelpNamesEveryFlagWithItsUnitAndAnExample) {
   EXPECT_TRUE(Contains(status.output, "PENSTOCK_DIR"));
 }
 
-TEST(CommandLine, TheDaemonTellsItsVersion) {
-  const ProgramOutcome outcome = RunProgram({ProgramPath("penstockd"), "--version"});
-  EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_TRUE(Contains(outcome.output, "penstockd 0.1.0")) << outcome.output;
+TEST(CommandLine, EachProgramTellsItsVersion) {
+  for (const char* program : {"penstockd", "penstock"}) {
+    const ProgramOutcome outcome = RunProgram({ProgramPath(program), "--version"});
+    EXPECT_EQ(outcome.exit_code, 0) << program;
+    EXPECT_EQ(outcome.output, fmt::format("{} 0.1.0\n", program));
+  }
+}
+
+TEST(CommandLine, AnEmptyDirectoryIsNotTakenForTheDefaultOne) {
+  const ProgramOutcome outcome = RunProgram({ProgramPath("penstock"), "status", "--dir", ""});
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_TRUE(Contains(outcome.output, "--dir: it is empty, it takes a path")) << outcome.output;
 }
 
 TEST(CommandLine, StatusShowsPeopleWhatTheStoreHolds) {

@@ -55,6 +55,10 @@ TEST(DaemonFlags, AWrongValueIsRefusedByNameWithItsRange) {
       {"give-back-after", "1.5", "from 1 to 86400"},
       {"keep-free", "some", "for example 4GiB"},
       {"keep-free", "1GiB", "--give-back-after"},
+      {"spill-dir", "", "spill-dir is empty, it takes a path"},
+      {"spill-limit", "1GiB", "--spill-dir"},
+      {"spill-io", "uring", "--spill-dir"},
+      {"allow", "", "allow is empty"},
       {"allow", "uid:", "uid:1001"},
       {"allow", "uid:5:ro", "uid:5:ro"},
       {"allow", "no-such-user-here", "names no user"},
@@ -68,6 +72,11 @@ TEST(DaemonFlags, AWrongValueIsRefusedByNameWithItsRange) {
                   {each.flag, each.takes, "--help"});
   }
   ExpectRefused(RunProgram({ProgramPath("penstockd"), "--dir", ""}), 2, {"dir", "path"});
+  for (const char* limit : {"1", "1048575"}) {
+    ExpectRefused(
+        RunDaemonIn(dir.path(), {"--spill-dir", dir.path() + "/disk", "--spill-limit", limit}), 2,
+        {"spill-limit is", "1.00 MiB at least", "--help"});
+  }
   ExpectRefused(RunDaemonIn(dir.path(), {"--config", "/nonexistent.toml"}), 2,
                 {"--config", "/nonexistent.toml"});
   ExpectRefused(RunDaemonIn(dir.path(), {"--colour", "red"}), 2, {"--colour", "--help"});
@@ -95,6 +104,8 @@ TEST(DaemonFlags, AFileIsRefusedByNameToo) {
       {"memory = 1.5\n", {"memory", "neither a string nor a whole number"}},
       {"memory = '8MiB'\nobjects = = 5\n", {"settings.toml", "line 2"}},
       {"[memory]\nsize = 5\n", {"memory", "neither a string nor a whole number"}},
+      {"spill-dir = ''\n", {"spill-dir is empty"}},
+      {"spill-limit = '1GiB'\n", {"spill-limit", "--spill-dir"}},
       {"huge-pages = 'perhaps'\n", {"huge-pages", "auto, collapse, hugetlb or off"}},
   };
   const std::string path = dir.path() + "/settings.toml";

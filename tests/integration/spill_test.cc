@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -67,6 +68,13 @@ std::vector<std::filesystem::path> SpillFiles(const std::string& dir) {
     if (entry.path().filename().string().starts_with("spill-")) files.push_back(entry.path());
   }
   return files;
+}
+
+// Lines of the log with this in them.
+size_t LinesWith(const std::string& log, const std::string& part) {
+  size_t lines = 0;
+  for (size_t at = log.find(part); at != std::string::npos; at = log.find(part, at + 1)) ++lines;
+  return lines;
 }
 
 TEST(Spill, AWorkingSetOfFourTimesTheMemoryComesBackByteForByte) {
@@ -263,7 +271,8 @@ TEST(Spill, AFullDiskRefusesCreatorsAndLosesNothing) {
                           : bool(Says(view, StatusCode::kResourceExhausted, "disk is full")));
   }
   // A disk that took nothing is left in peace for a while.
-  const uint64_t troubles = daemon.Status().Counter("spill_troubles");
+  const uint64_t troubles = daemon.Status().Counter("spill_failed_writes");
+  EXPECT_EQ(daemon.Status().Counter("spill_failed_reads"), 0u);
   EXPECT_GT(troubles, 0u);
   EXPECT_LT(troubles, 1000u);
   // The operator hears of it, where, and not twice a second.
@@ -278,8 +287,7 @@ TEST(Spill, AFullDiskRefusesCreatorsAndLosesNothing) {
   EXPECT_TRUE(Contains(status.output, disk.path())) << status.output;
   const std::string log = daemon.Output();
   const std::string line = "no object can be written to disk in " + disk.path();
-  size_t lines = 0;
-  for (size_t at = log.find(line); at != std::string::npos; at = log.find(line, at + 1)) ++lines;
+  const size_t lines = LinesWith(log, line);
   EXPECT_GE(lines, 1u);
   EXPECT_LE(lines, troubles / 2 + 1);
   for (size_t i = 0; i < 12; ++i) Must(client.Delete(ids[i]));
@@ -289,6 +297,86 @@ TEST(Spill, AFullDiskRefusesCreatorsAndLosesNothing) {
   for (uint64_t i = 0; i < 8; ++i) {
     EXPECT_TRUE(client.Put(Pattern(i, 1 << 20), {.deadline = kPatience}).ok());
   }
+}
+
+TEST(Spill, TheLimitIsToldApartFromAFullDisk) {
+  const TempDir disk;
+  TestDaemon daemon(Arguments(disk.path(), "16MiB", {"--spill-limit", "8MiB"}));
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  absl::Status refusal;
+  for (uint64_t i = 0; i < 64 && refusal.ok(); ++i) {
+    refusal = client.Put(Pattern(i, 1 << 20), {.deadline = absl::Seconds(2)}).status();
+  }
+  const std::string why = "the limit set by --spill-limit is reached";
+  EXPECT_TRUE(Says(refusal, StatusCode::kResourceExhausted, why));
+  EXPECT_TRUE(Says(refusal, StatusCode::kResourceExhausted, "--take-over --spill-limit"));
+  for (const char* command : {"status", "doctor"}) {
+    const ProgramOutcome outcome =
+        RunProgram({ProgramPath("penstock"), command, "--dir", daemon.dir()});
+    EXPECT_TRUE(Contains(outcome.output, why + " (8.00 MiB): ")) << outcome.output;
+    EXPECT_FALSE(Contains(outcome.output, "disk is full")) << outcome.output;
+    EXPECT_FALSE(Contains(outcome.output, "df -h")) << outcome.output;
+  }
+  EXPECT_TRUE(Contains(daemon.Output(), why + " (8.00 MiB): ")) << daemon.Output();
+}
+
+TEST(Spill, ObjectsThatAreLostAreNamedInTheLogOnceAndFewAtATime) {
+  const TempDir disk;
+  const TestDaemon daemon(Arguments(disk.path(), "16MiB"));
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  std::vector<ObjectId> ids;
+  for (uint64_t i = 0; i < 96; ++i) {
+    ids.push_back(Must(client.Put(Pattern(i, 1 << 20), {.deadline = kPatience})));
+  }
+  ASSERT_TRUE(Eventually([&] { return daemon.Status().Counter("spill_writing_bytes") == 0; }));
+  for (const auto& file : SpillFiles(disk.path())) std::filesystem::resize_file(file, 4096);
+  std::vector<ObjectId> lost;
+  const absl::Time began = absl::Now();
+  for (int pass = 0; pass < 5; ++pass) {
+    lost.clear();
+    for (const ObjectId& id : ids) {
+      if (client.Get(id, kPatience).status().code() == StatusCode::kDataLoss) lost.push_back(id);
+    }
+  }
+  ASSERT_GT(lost.size(), 40u);
+  for (int i = 0; i < 500; ++i) EXPECT_FALSE(client.Get(lost[0], kPatience).ok());
+  const auto seconds = static_cast<size_t>(absl::ToInt64Seconds(absl::Now() - began)) + 2;
+  const DaemonStatus status = daemon.Status();
+  EXPECT_GE(status.Counter("spill_failed_reads"), 500u);
+  EXPECT_EQ(status.Counter("spill_failed_writes"), 0u);
+  const std::string log = daemon.Output();
+  const size_t lines = LinesWith(log, "cannot be read back");
+  EXPECT_GE(lines, 1u);
+  EXPECT_LE(lines, std::min(lost.size(), 10 * seconds)) << log;
+  EXPECT_EQ(LinesWith(log, "object " + lost[0].ToHex() + " on disk in " + disk.path()), 1u) << log;
+  EXPECT_TRUE(Contains(log, "its file was cut off")) << log;
+  EXPECT_TRUE(Contains(log, "DATA_LOSS")) << log;
+}
+
+TEST(Spill, ADirectoryThatIsDeletedAndMadeAgainIsUsedAgainAndNothingIsLost) {
+  const TempDir disk;
+  const TestDaemon daemon(Arguments(disk.path(), "16MiB"));
+  daemon.WaitPopulated();
+  Client client = daemon.Connect();
+  std::vector<Stored> all = PutMany(client, 32 << 20);
+  std::filesystem::remove_all(disk.path());
+  absl::Status refusal;
+  for (uint64_t i = 1000; i < 1100 && refusal.ok(); ++i) {
+    const auto id =
+        client.Put(Pattern(i, 1 << 20), {.type_tag = 7, .deadline = absl::Seconds(2)});
+    refusal = id.status();
+    if (id.ok()) all.push_back({*id, i, 1 << 20});
+  }
+  EXPECT_TRUE(Says(refusal, StatusCode::kResourceExhausted, "the directory is gone"));
+  ASSERT_TRUE(std::filesystem::create_directory(disk.path()));
+  std::filesystem::permissions(disk.path(), std::filesystem::perms::owner_all);
+  const std::vector<Stored> later = PutMany(client, 32 << 20);
+  ExpectAll(client, all);
+  ExpectAll(client, later);
+  EXPECT_FALSE(SpillFiles(disk.path()).empty());
+  EXPECT_EQ(daemon.Status().Counter("spill_trouble"), 0u);
 }
 
 TEST(Spill, ADirectoryThatCannotBeUsedIsRefusedAtTheStart) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "store/base/processor.h"
+#include "store/shm/session_layout.h"
 
 namespace penstock {
 
@@ -34,7 +35,9 @@ struct HostTrials {
 struct StoreDisk {
   uint64_t objects = 0;  // not in memory
   uint64_t bytes = 0;
-  std::string trouble;
+  std::string trouble = {};
+  SpillTrouble why = SpillTrouble::kNone;
+  std::string dir = {};  // "": unknown
 };
 
 struct Host {

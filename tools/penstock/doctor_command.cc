@@ -2,6 +2,8 @@
 #include <penstock/client.h>
 
 #include <iostream>
+#include <string>
+#include <string_view>
 
 #include "store/base/processor.h"
 #include "tools/penstock/commands.h"
@@ -35,8 +37,12 @@ void NoteAnswer(const DaemonStatus& status, Host& host) {
   disk.bytes = status.Counter("spill_live_bytes");
   if (status.Counter("spill_trouble") == 0) return;
   disk.trouble = "the last write failed";
+  disk.why = static_cast<SpillTrouble>(status.Counter("spill_trouble"));
+  constexpr std::string_view kBeforeDir = "nothing can be spilled to ";
   for (const std::string& note : status.notes) {
-    if (note.starts_with("nothing can be spilled")) disk.trouble = note;
+    if (!note.starts_with(kBeforeDir)) continue;
+    disk.trouble = note;
+    disk.dir = note.substr(kBeforeDir.size(), note.find(" just now") - kBeforeDir.size());
   }
 }
 

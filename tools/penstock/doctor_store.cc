@@ -23,6 +23,20 @@ Finding Improvable(std::string what, std::string found, std::string improve) {
 
 std::string NoDaemon(const Host& host) { return host.why_no_daemon + " at " + host.store_dir; }
 
+// The one command that ends the trouble, or shows what to look at.
+std::string DiskCommand(const StoreDisk& disk) {
+  const std::string dir = disk.dir.empty() ? "DIR" : disk.dir;
+  switch (disk.why) {
+    case SpillTrouble::kLimit:
+      return "penstockd --take-over --spill-limit MORE, and its other flags";
+    case SpillTrouble::kTableFull: return "penstockd --objects MORE";
+    case SpillTrouble::kGone: return "mkdir -m 700 " + dir;
+    case SpillTrouble::kUnwritable: return "ls -ld " + dir;
+    case SpillTrouble::kIo: return "dmesg";
+    default: return "df -h " + dir;
+  }
+}
+
 std::optional<std::string> ReadLine(const std::string& path) {
   std::ifstream file(path);
   std::string line;
@@ -101,7 +115,7 @@ Finding ProbeDisk(const Host& host) {
   const std::string found =
       fmt::format("{} objects, {} on disk", disk.objects, FormatBytes(disk.bytes));
   if (disk.trouble.empty()) return Good("disk of the store", found);
-  return Improvable("disk of the store", found + ", " + disk.trouble, "df -h");
+  return Improvable("disk of the store", found + ", " + disk.trouble, DiskCommand(disk));
 }
 
 }  // namespace penstock

@@ -75,7 +75,10 @@ class CommandLine {
   CLI::App* Add(const char* name, const char* what, int (*run)(const penstock::LookOptions&),
                 const char* footer) {
     CLI::App* const command = app_.add_subcommand(name, what);
-    command->add_option("--dir", options_.dir, "directory of the store (PENSTOCK_DIR)");
+    command->add_option("--dir", options_.dir, "directory of the store (PENSTOCK_DIR)")
+        ->check([](const std::string& dir) {  // a variable of a script that is not set
+          return std::string(dir.empty() ? "it is empty, it takes a path" : "");
+        });
     command->add_flag("--json", options_.json, "for machines, instead of tables");
     command->footer(footer);
     commands_.push_back({command, run});
@@ -181,6 +184,7 @@ int main(int argc, char** argv) {
   penstock::FillStandardStreams();
   penstock::FailWritesBeyondFileLimit();
   CLI::App app{"Looks at a running Penstock store, and at the host below it."};
+  app.set_version_flag("--version", "penstock 0.1.0");
   app.require_subcommand(1);
   app.footer(
       "Examples:\n"

@@ -54,8 +54,10 @@ void PrintStatus(const DaemonStatus& status, const std::string& dir) {
     Row("copies", FormatBytes(count("spill_live_bytes")), "of objects, also of some in memory");
     Row("files", FormatBytes(count("spill_file_bytes")), fmt::format("in {} of them",
                                                                      count("spill_files")));
-    Row("failed writes", number("spill_troubles"),
+    Row("failed writes", number("spill_failed_writes"),
         count("spill_trouble") != 0 ? "the last one too: see the note" : "");
+    Row("failed reads", number("spill_failed_reads"),
+        count("spill_failed_reads") != 0 ? "the log names the objects" : "");
   }
   std::cout << "\nNow\n";
   Row("objects", number("objects"), fmt::format("of {} slots", count("slots")));

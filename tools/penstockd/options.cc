@@ -66,11 +66,19 @@ absl::Status SetBytes(const std::string& name, const std::string& text, uint64_t
   return absl::OkStatus();
 }
 
+// An empty one is a variable of a script that is not set.
+absl::Status SetPath(const std::string& name, const std::string& text, std::string& target) {
+  if (text.empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("{0} is empty, it takes a path: name one, or leave {0} out", name));
+  }
+  target = text;
+  return absl::OkStatus();
+}
+
 absl::Status Apply(const std::string& name, const std::string& text, DaemonOptions& options) {
   if (name == "dir") {
-    if (text.empty()) return absl::InvalidArgumentError("dir is empty, it takes a path");
-    options.dir = text;
-    return absl::OkStatus();
+    return SetPath(name, text, options.dir);
   }
   if (name == "memory") {
     const auto bytes = ParseBytes(text);
@@ -110,10 +118,18 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
     return absl::OkStatus();
   }
   if (name == "spill-dir") {
-    options.spill_dir = text;
-    return absl::OkStatus();
+    return SetPath(name, text, options.spill_dir);
   }
-  if (name == "spill-limit") return SetBytes(name, text, options.spill_limit_bytes);
+  if (name == "spill-limit") {
+    PENSTOCK_RETURN_IF_ERROR(SetBytes(name, text, options.spill_limit_bytes));
+    if (options.spill_limit_bytes == 0 || options.spill_limit_bytes >= kLeastSpillLimitBytes) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(fmt::format(
+        "spill-limit is {}, it takes {} at least, or 0 for as far as the disk goes",
+        FormatBytesApart(options.spill_limit_bytes, kLeastSpillLimitBytes).first,
+        FormatBytes(kLeastSpillLimitBytes)));
+  }
   if (name == "client-quota") return SetBytes(name, text, options.client_quota_bytes);
   if (name == "pin-quota") return SetBytes(name, text, options.pin_quota_bytes);
   if (name == "give-back-after") {
@@ -224,8 +240,10 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   app.add_option("--spill-dir", flags["spill-dir"],
                  "where objects go when the memory is full (nowhere: creators wait)");
   app.add_option("--spill-limit", flags["spill-limit"],
-                 "most bytes there, like 100GiB (as far as the disk goes)");
-  app.add_option("--spill-io", flags["spill-io"], "auto, uring or threads (auto)");
+                 "with --spill-dir: most bytes there, 1MiB at least, like 100GiB (as far as the "
+                 "disk goes)");
+  app.add_option("--spill-io", flags["spill-io"],
+                 "with --spill-dir: auto, uring or threads (auto)");
   app.add_option("--give-back-after", flags["give-back-after"],
                  "seconds, 1 to 86400: memory that stays free so long goes back to the host, and "
                  "comes again when it is needed (never)");
@@ -254,6 +272,11 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   for (const auto& [name, text] : flags) {
     if (app.count("--" + name) > 0) raw.values.emplace(name, text);
   }
+  if (std::find(allow.begin(), allow.end(), "") != allow.end()) {
+    parsed.exit_code = Refuse(absl::InvalidArgumentError(
+        "allow is empty, it takes a user or a group: name one, or leave allow out"));
+    return parsed;
+  }
   if (!allow.empty()) raw.values.emplace("allow", fmt::format("{}", fmt::join(allow, " ")));
   if (!config.empty()) {
     if (const absl::Status status = ApplyFile(config, raw); !status.ok()) {
@@ -277,6 +300,13 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   if (raw.values.contains("keep-free") && !raw.values.contains("give-back-after")) {
     parsed.exit_code = Refuse(absl::InvalidArgumentError(
         "keep-free says how much of what --give-back-after gives stays: give both, or neither"));
+    return parsed;
+  }
+  for (const char* name : {"spill-limit", "spill-io"}) {
+    if (!raw.values.contains(name) || raw.values.contains("spill-dir")) continue;
+    parsed.exit_code = Refuse(absl::InvalidArgumentError(fmt::format(
+        "{0} says how objects go to --spill-dir, and nothing goes to disk without it: give both, "
+        "or leave {0} out", name)));
     return parsed;
   }
   store_exists |= parsed.options.take_over;

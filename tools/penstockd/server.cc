@@ -407,7 +407,8 @@ StatusFacts Server::Status() const {
       {"spill_written", stats.spill_written},
       {"spilled", stats.spilled},
       {"restored", stats.restored},
-      {"spill_troubles", stats.spill_troubles},
+      {"spill_failed_writes", stats.spill_failed_writes},
+      {"spill_failed_reads", stats.spill_failed_reads},
       {"spill_trouble", stats.spill_trouble},
       {"turns", stats.turns},
       {"records", stats.records},
@@ -416,9 +417,10 @@ StatusFacts Server::Status() const {
   };
   if (!progress.note.empty()) facts.notes.push_back(progress.note);
   if (stats.spill_trouble != 0) {
-    facts.notes.push_back(fmt::format("nothing can be spilled to {} just now: {}",
-                                      options_.spill_dir,
-                                      NameOf(static_cast<SpillTrouble>(stats.spill_trouble))));
+    facts.notes.push_back(
+        fmt::format("nothing can be spilled to {} just now: {}", options_.spill_dir,
+                    DescribeSpillTrouble(static_cast<SpillTrouble>(stats.spill_trouble),
+                                         options_)));
   }
   if (spill_ != nullptr) {
     const SpillStats disk = spill_->stats();

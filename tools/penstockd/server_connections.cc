@@ -239,7 +239,7 @@ void Server::PassToNode(int socket_fd) {
   if (const absl::Status status = node_->Adopt(std::move(connection->socket),
                                                std::move(connection->pidfd), pid);
       !status.ok()) {
-    spdlog::warn("process {} was turned away: {}", pid, status.ToString());
+    Warn(fmt::format("process {} was turned away: {}", pid, status.ToString()));
   }
 }
 

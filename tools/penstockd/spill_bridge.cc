@@ -2,10 +2,14 @@
 #include "tools/penstockd/spill_bridge.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "store/base/errors.h"
+#include "store/base/units.h"
 #include "store/shm/parking.h"
 #include "tools/penstockd/coarse_clock.h"
 
@@ -20,14 +24,18 @@ constexpr uint64_t kMostCopies = uint64_t{1} << 28;
 constexpr size_t kMostDelivered = 128;
 // Of the same trouble, in the log.
 constexpr int64_t kBetweenReminders_ns = 60'000'000'000;
+constexpr uint32_t kLinesPerSecond = 10;
+// Objects that were named in the log; beyond them it begins again.
+constexpr size_t kMostReported = 65536;
 
-SpillTrouble TroubleOf(SpillFault fault) {
-  switch (fault) {
+SpillTrouble TroubleOf(const SpillDone& done) {
+  switch (done.fault) {
     case SpillFault::kNone: return SpillTrouble::kNone;
-    case SpillFault::kDiskFull:
-    case SpillFault::kLimit:
-    case SpillFault::kTableFull: return SpillTrouble::kDiskFull;
-    case SpillFault::kUnwritable: return SpillTrouble::kUnwritable;
+    case SpillFault::kDiskFull: return SpillTrouble::kDiskFull;
+    case SpillFault::kLimit: return SpillTrouble::kLimit;
+    case SpillFault::kTableFull: return SpillTrouble::kTableFull;
+    case SpillFault::kUnwritable:
+      return done.error_number == ENOENT ? SpillTrouble::kGone : SpillTrouble::kUnwritable;
     case SpillFault::kMissing: return SpillTrouble::kMissing;
     case SpillFault::kTruncated: return SpillTrouble::kTruncated;
     case SpillFault::kAltered: return SpillTrouble::kAltered;
@@ -35,7 +43,19 @@ SpillTrouble TroubleOf(SpillFault fault) {
   }
 }
 
+std::string ErrnoText(int error) {
+  return error == 0 ? "" : fmt::format(" (errno {}, {})", error, std::strerror(error));
+}
+
 }  // namespace
+
+std::string DescribeSpillTrouble(SpillTrouble trouble, const DaemonOptions& options) {
+  return fmt::format("{}{}: {}", NameOf(trouble),
+                     trouble == SpillTrouble::kLimit
+                         ? fmt::format(" ({})", FormatBytes(options.spill_limit_bytes))
+                         : "",
+                     NextStepOf(trouble));
+}
 
 absl::StatusOr<SpillTableMemory> SpillTableMemory::Make(uint32_t slots, uint64_t incarnation) {
   SpillTableMemory memory;
@@ -64,7 +84,7 @@ absl::StatusOr<SpillTableMemory> SpillTableMemory::Attach(UniqueFd fd) {
 absl::StatusOr<std::unique_ptr<SpillBridge>> SpillBridge::Open(const DaemonOptions& options,
                                                                const SpillTable& table,
                                                                std::byte* arena) {
-  std::unique_ptr<SpillBridge> bridge(new SpillBridge(table, arena));
+  std::unique_ptr<SpillBridge> bridge(new SpillBridge(options, table, arena));
   bridge->dir_ = options.spill_dir;
   PENSTOCK_ASSIGN_OR_RETURN(bridge->notify_, MakeDoorbell());
   SpillOptions spill;
@@ -76,6 +96,9 @@ absl::StatusOr<std::unique_ptr<SpillBridge>> SpillBridge::Open(const DaemonOptio
                             SpillStore::Open(spill, table, bridge->notify_.get()));
   return bridge;
 }
+
+SpillBridge::SpillBridge(const DaemonOptions& options, const SpillTable& table, std::byte* arena)
+    : options_(options), table_(table), arena_(arena), lines_(kLinesPerSecond) {}
 
 void SpillBridge::Attach(Core* core) {
   core_ = core;
@@ -96,7 +119,7 @@ void SpillBridge::Deliver() {
   for (size_t left = std::min(done_.size(), kMostDelivered); left > 0; --left) {
     const SpillDone done = done_.front();
     done_.pop_front();
-    const SpillOutcome outcome{.ticket = done.ticket, .trouble = TroubleOf(done.fault),
+    const SpillOutcome outcome{.ticket = done.ticket, .trouble = TroubleOf(done),
                                .copy = done.handle, .file = done.file,
                                .error_number = done.error_number};
     if (done.kind == SpillDone::Kind::kWritten) {
@@ -104,35 +127,61 @@ void SpillBridge::Deliver() {
       core_->SpillWritten(outcome);
       continue;
     }
-    if (done.fault != SpillFault::kNone) {
-      spdlog::warn("an object on disk in {} (file {}) is not to be read back: {} (errno {})", dir_,
-                   done.file, NameOf(done.fault), done.error_number);
-    }
+    LogRead(done, outcome.trouble);
     core_->SpillRead(outcome);
   }
   if (!done_.empty()) RingDoorbell(notify_.get());
+}
+
+// Clients get what is lost, or delete and make objects at the limit, as often as they like.
+void SpillBridge::Log(spdlog::level::level_enum level, const std::string& line) {
+  const auto left_out = lines_.Take(CoarseNowNs());
+  if (!left_out) return;
+  if (*left_out > 0) spdlog::warn("{} lines like the next one were left out", *left_out);
+  spdlog::log(level, line);
+}
+
+// An object that cannot be read back is news once, however often it is asked for.
+void SpillBridge::LogRead(const SpillDone& done, SpillTrouble trouble) {
+  const auto read = reads_.extract(done.ticket);
+  if (done.fault == SpillFault::kNone || done.fault == SpillFault::kCancelled || read.empty()) {
+    return;
+  }
+  const ObjectId id = read.mapped();
+  if (reported_.contains(id)) return;
+  const auto left_out = lines_.Take(CoarseNowNs());
+  if (!left_out) return;  // at its next get, perhaps
+  if (reported_.size() >= kMostReported) reported_.clear();
+  reported_.insert(id);
+  if (*left_out > 0) spdlog::warn("{} lines like the next one were left out", *left_out);
+  spdlog::warn("object {} on disk in {} (file {}) cannot be read back: {}{}. {}", id.ToHex(), dir_,
+               done.file, NameOf(trouble), ErrnoText(done.error_number),
+               trouble == SpillTrouble::kIo
+                   ? "Look at that disk: each get of the object tries again"
+                   : "It is lost: whoever gets it is told so (DATA_LOSS) and has to make it again");
 }
 
 // A disk that stays full fails twice a second, for as long as it does.
 void SpillBridge::LogWrite(const SpillDone& done) {
   if (done.fault == SpillFault::kNone) {
     if (failed_writes_ > 0) {
-      spdlog::info("objects go to disk in {} again, after {} writes that failed", dir_,
-                   failed_writes_);
+      Log(spdlog::level::info,
+          fmt::format("objects go to disk in {} again, after {} writes that failed", dir_,
+                      failed_writes_));
     }
     failed_writes_ = 0;
     return;
   }
+  if (done.fault == SpillFault::kCancelled) return;
   const int64_t now_ns = CoarseNowNs();
   const bool is_news = ++failed_writes_ == 1 || done.fault != logged_fault_;
   if (!is_news && now_ns - logged_ns_ < kBetweenReminders_ns) return;
   logged_fault_ = done.fault;
   logged_ns_ = now_ns;
-  spdlog::warn("no object can be written to disk in {}: {} (file {}, errno {}; {} writes failed so "
-               "far). {}", dir_, NameOf(done.fault), done.file, done.error_number, failed_writes_,
-               done.fault == SpillFault::kDiskFull
-                   ? "Make room there: writing goes on by itself"
-                   : "Look at that directory and its disk: writing is tried again");
+  Log(spdlog::level::warn,
+      fmt::format("no object can be written to disk in {}{} ({} writes failed so far): {}", dir_,
+                  ErrnoText(done.error_number), failed_writes_,
+                  DescribeSpillTrouble(TroubleOf(done), options_)));
 }
 
 void SpillBridge::LeaveFiles() { store_.reset(); }
@@ -150,6 +199,7 @@ void SpillBridge::SpillWrite(uint64_t ticket, const SpilledFacts& facts, uint64_
 
 void SpillBridge::SpillRead(uint64_t ticket, uint32_t copy, uint64_t stored_bytes,
                             uint64_t offset) {
+  reads_[ticket] = table_.Facts(copy).object.id;
   store_->Read(ticket, copy, {arena_ + offset, stored_bytes});
 }
 

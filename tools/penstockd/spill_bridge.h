@@ -9,12 +9,17 @@
 #include <string>
 #include <vector>
 
+#include <spdlog/common.h>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "store/base/unique_fd.h"
 #include "store/object/core.h"
 #include "store/shm/mapping.h"
 #include "store/shm/memory_file.h"
 #include "store/spill/spill_store.h"
+#include "tools/penstockd/log_budget.h"
 #include "tools/penstockd/options.h"
 
 namespace penstock {
@@ -29,11 +34,14 @@ struct SpillTableMemory {
   static absl::StatusOr<SpillTableMemory> Attach(UniqueFd fd);
 };
 
+// Why nothing can be written, the value of a limit that is reached, and what ends it.
+std::string DescribeSpillTrouble(SpillTrouble trouble, const DaemonOptions& options);
+
 // Thread safety: the daemon's thread.
 class SpillBridge : public SpillHost {
  public:
   // Opens the directory, with what an earlier daemon of this store left there. `arena`
-  // outlives the bridge.
+  // and `options` outlive the bridge.
   static absl::StatusOr<std::unique_ptr<SpillBridge>> Open(const DaemonOptions& options,
                                                            const SpillTable& table,
                                                            std::byte* arena);
@@ -59,8 +67,12 @@ class SpillBridge : public SpillHost {
   SpilledFacts SpillFacts(uint32_t copy) const override;
 
  private:
-  SpillBridge(const SpillTable& table, std::byte* arena) : table_(table), arena_(arena) {}
+  SpillBridge(const DaemonOptions& options, const SpillTable& table, std::byte* arena);
+  void Log(spdlog::level::level_enum level, const std::string& line);
   void LogWrite(const SpillDone& done);
+  void LogRead(const SpillDone& done, SpillTrouble trouble);
+
+  const DaemonOptions& options_;
 
   SpillTable table_;
   std::byte* const arena_;
@@ -70,6 +82,9 @@ class SpillBridge : public SpillHost {
   std::string dir_;
   std::deque<SpillDone> done_;  // the core has not heard of them
 
+  LogBudget lines_;
+  absl::flat_hash_map<uint64_t, ObjectId> reads_;  // under way, by ticket
+  absl::flat_hash_set<ObjectId> reported_;         // could not be read back, as the log says
   uint64_t failed_writes_ = 0;  // since the last that did not fail
   SpillFault logged_fault_ = SpillFault::kNone;
   int64_t logged_ns_ = 0;

@@ -101,12 +101,16 @@ class Client {
   // here now). Errors: NotFound (not here; or was deleted, or evicted, or made by another
   // store), Aborted (its maker died before the seal), DeadlineExceeded (says which: nobody
   // sealed it; it is on disk, and no room for it came, or it is still being read; the daemon did
-  // not answer), ResourceExhausted (on disk, and neither memory nor disk has room, or too many
-  // gets of this client wait), DataLoss (on disk, and not to be read back), Unavailable.
+  // not answer), Unavailable (the daemon is gone; or the disk failed to bring the object back, and
+  // the next get tries again), DataLoss (it was on disk only, and its file is gone, cut off or
+  // altered), ResourceExhausted (it is on disk, and neither memory nor disk has room to bring it
+  // back, which is said before the deadline: says who holds the memory and what ails the disk; or
+  // this client waits for too many objects at once).
   // Cost: about 20 ns and no system call for a sealed object; else a round trip.
   [[nodiscard]] absl::StatusOr<ObjectView> Get(
       const ObjectId& id, absl::Duration deadline = absl::InfiniteDuration());
-  // The same for many, one outcome for each id, all within one deadline.
+  // The same for many, one outcome for each id, all within one deadline. Errors: as Get, of each
+  // id by itself: one that is lost on disk or has no room takes no other along.
   [[nodiscard]] std::vector<absl::StatusOr<ObjectView>> GetMany(
       std::span<const ObjectId> ids, absl::Duration deadline = absl::InfiniteDuration());
 

@@ -2,6 +2,7 @@
 #include "client/src/refusals.h"
 
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -50,7 +51,7 @@ TEST(Refusals, EachNamesWhatWasWrongAndANextStep) {
       {AnswerCode::kOtherStore, absl::StatusCode::kNotFound, hex.c_str(), "make it again"},
       {AnswerCode::kSpillLost, absl::StatusCode::kDataLoss, hex.c_str(), "make it again"},
       {AnswerCode::kNoRoomToRestore, absl::StatusCode::kResourceExhausted, hex.c_str(),
-       "give the disk room"},
+       "let views go"},
       {AnswerCode::kOverQuota, absl::StatusCode::kResourceExhausted, "quota of", "--client-quota"},
       {AnswerCode::kFull, absl::StatusCode::kResourceExhausted, "process 77 pins 4.00 MiB",
        "let views go"},
@@ -70,6 +71,26 @@ TEST(Refusals, FullStoreNamesAllThatHoldsIt) {
   for (const char* part : {"8.00 MiB", "3.00 MiB", "1.00 MiB", "2.00 MiB", "64.00 MiB",
                            "2.50 MiB", "17 objects", "process 4242"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in: " << text;
+  }
+}
+
+TEST(Refusals, WhyNothingGoesToDiskIsSaidWithWhatEndsIt) {
+  const std::pair<SpillTrouble, std::pair<const char*, const char*>> troubles[] = {
+      {SpillTrouble::kDiskFull, {"the disk is full", "make room on that disk"}},
+      {SpillTrouble::kLimit, {"--spill-limit is reached", "raise it"}},
+      {SpillTrouble::kTableFull, {"as many objects are on disk as it takes", "--objects"}},
+      {SpillTrouble::kGone, {"the directory is gone", "mkdir -m 700"}},
+      {SpillTrouble::kUnwritable, {"cannot be written to", "store's user's alone"}},
+      {SpillTrouble::kIo, {"reports an error", "look at that disk"}},
+  };
+  for (const AnswerCode code : {AnswerCode::kFull, AnswerCode::kNoRoomToRestore}) {
+    for (const auto& [trouble, parts] : troubles) {
+      Completion answer = AnswerOf(code);
+      answer.count = static_cast<uint8_t>(trouble);
+      const std::string text = StatusOfAnswer(answer, ObjectId{}, 64).ToString();
+      EXPECT_NE(text.find(parts.first), std::string::npos) << text;
+      EXPECT_NE(text.find(parts.second), std::string::npos) << text;
+    }
   }
 }
 

@@ -147,8 +147,15 @@ TEST_F(MadeUpHost, TheDiskOfTheStoreIsShownWithWhatKeepsItFromTakingMore) {
   EXPECT_EQ(ProbeDisk(host).found, "3 objects, 10.00 MiB on disk");
   EXPECT_EQ(ProbeDisk(host).verdict, Verdict::kGood);
   host.disk->trouble = "nothing can be spilled to /disk just now: the disk is full";
-  ExpectImprovable(ProbeDisk(host), "df -h");
+  host.disk->why = SpillTrouble::kDiskFull;
+  host.disk->dir = "/disk";
+  ExpectImprovable(ProbeDisk(host), "df -h /disk");
   EXPECT_NE(ProbeDisk(host).found.find("the disk is full"), std::string::npos);
+  host.disk->why = SpillTrouble::kGone;
+  ExpectImprovable(ProbeDisk(host), "mkdir -m 700 /disk");
+  host.disk->why = SpillTrouble::kLimit;
+  ExpectImprovable(ProbeDisk(host),
+                   "penstockd --take-over --spill-limit MORE, and its other flags");
 }
 
 TEST_F(MadeUpHost, ADaemonElsewhereIsNotLookedUpByItsNumber) {

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <vector>
 
 #include "tests/support/small_disk.h"
 #include "tests/unit/spill/faulty_disk.h"
@@ -212,7 +214,78 @@ TEST(SpillFaults, ADirectoryThatIsGoneFailsWritesAndServesWhatIsOpen) {
   unlink((world.options.dir + "/" + kSpillLockName).c_str());
   ASSERT_EQ(rmdir(world.options.dir.c_str()), 0);
   EXPECT_EQ(world.Write(2, 900'000).fault, SpillFault::kUnwritable);
+  EXPECT_FALSE(std::filesystem::exists(world.options.dir)) << "it may be a disk's that is missing";
   world.ExpectWhole(kept);  // its file has no name any more, but is there
+}
+
+// The directory and all that is in it.
+void Delete(const SpillWorld& world) {
+  std::filesystem::remove_all(world.options.dir);
+}
+
+TEST(SpillFaults, ADirectoryThatIsMadeAgainIsTakenAgain) {
+  SpillWorld world({.file_bytes = kMiB});
+  world.Open();
+  const KeptObject before = world.Keep(1, 900'000);
+  Delete(world);
+  EXPECT_EQ(world.Write(2, 900'000).fault, SpillFault::kUnwritable);
+  ASSERT_EQ(mkdir(world.options.dir.c_str(), 0700), 0);
+  const KeptObject after = world.Keep(3, 900'000);
+  EXPECT_EQ(world.directory.SpillFiles().size(), 1u);
+  world.ExpectWhole(before);
+  world.ExpectWhole(after);
+  // With its lock, so that no other store comes in.
+  SpillWorld other({.dir = world.options.dir});
+  EXPECT_FALSE(other.TryOpen());
+  EXPECT_NE(other.refusal.find("another store spills to"), std::string::npos) << other.refusal;
+  // What was in the deleted file ends with this daemon, and nothing else does.
+  world.Restart();
+  world.ExpectFault(before, SpillFault::kMissing);
+  world.ExpectWhole(after);
+}
+
+TEST(SpillFaults, ADirectoryThatIsMadeAgainForSomebodyElseIsNotTaken) {
+  SpillWorld world({.file_bytes = kMiB});
+  world.Open();
+  const KeptObject kept = world.Keep(1, 900'000);
+  Delete(world);
+  SpillWorld other({.dir = world.options.dir});
+  other.Open();
+  SpillDone done = world.Write(2, 900'000);
+  EXPECT_EQ(done.fault, SpillFault::kUnwritable);
+  EXPECT_EQ(done.error_number, EBUSY);
+  other.Stop();
+  ASSERT_EQ(chmod(world.options.dir.c_str(), 0777), 0);
+  done = world.Write(3, 900'000);
+  EXPECT_EQ(done.fault, SpillFault::kUnwritable);
+  EXPECT_EQ(done.error_number, EACCES);
+  ASSERT_EQ(chmod(world.options.dir.c_str(), 0700), 0);
+  world.ExpectWhole(world.Keep(4, 900'000));
+  world.ExpectWhole(kept);
+}
+
+TEST(SpillFaults, AFileThatSomebodyDeletesSoonTakesNoFurtherRecords) {
+  SpillWorld world({.file_bytes = 64 * kMiB});
+  world.Open();
+  std::vector<KeptObject> kept{world.Keep(1, 100'000)};
+  ASSERT_EQ(unlink(world.FilePath(kept[0]).c_str()), 0);
+  for (uint64_t i = 2; i < 40; ++i) kept.push_back(world.Keep(i, 100'000));
+  EXPECT_EQ(world.directory.SpillFiles().size(), 1u);
+  for (const KeptObject& object : kept) world.ExpectWhole(object);
+  world.Restart();
+  world.ExpectFault(kept[0], SpillFault::kMissing);
+  for (size_t i = 20; i < kept.size(); ++i) world.ExpectWhole(kept[i]);
+}
+
+TEST(SpillFaults, DeletedFilesStayOpenHoweverManyOthersThereAre) {
+  SpillWorld world({.file_bytes = kMiB});
+  world.Open();
+  std::vector<KeptObject> kept;
+  for (uint64_t i = 0; i < 3; ++i) kept.push_back(world.Keep(i, 900'000));
+  Delete(world);
+  ASSERT_EQ(mkdir(world.options.dir.c_str(), 0700), 0);
+  for (uint64_t i = 3; i < 80; ++i) kept.push_back(world.Keep(i, 900'000));
+  for (const KeptObject& object : kept) world.ExpectWhole(object);
 }
 
 }  // namespace

@@ -14,10 +14,14 @@ std::string StoreDirectory(const std::string& explicit_dir = "");
 // As long as the path of a UNIX socket may be.
 inline constexpr size_t kMostSocketPathBytes = 107;
 
-inline std::string SocketPath(const std::string& dir) { return dir + "/penstock.sock"; }
+inline constexpr const char* kSocketName = "penstock.sock";
 // The keeper's, for the operator's tools (store/wire/window_message.h).
-inline std::string WindowPath(const std::string& dir) { return dir + "/keeper.sock"; }
-inline std::string LockPath(const std::string& dir) { return dir + "/penstockd.lock"; }
+inline constexpr const char* kWindowName = "keeper.sock";
+inline constexpr const char* kLockName = "penstockd.lock";
+
+inline std::string SocketPath(const std::string& dir) { return dir + "/" + kSocketName; }
+inline std::string WindowPath(const std::string& dir) { return dir + "/" + kWindowName; }
+inline std::string LockPath(const std::string& dir) { return dir + "/" + kLockName; }
 
 }  // namespace penstock
 

@@ -21,7 +21,7 @@
 
 namespace penstock {
 
-// Listens in the store's directory, whose lock the caller holds.
+// Listens in the store's directory, whose lock the caller holds and where no stale socket is left.
 absl::StatusOr<UniqueFd> OpenWindow(const std::string& dir);
 
 // Thread safety: one thread.

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -119,6 +120,86 @@ TEST(Place, WhatIsNoSocketIsLeftAndNamed) {
     std::filesystem::remove(path(dir.path()));
     EXPECT_FALSE(std::filesystem::exists(SocketPath(dir.path()))) << "left by a failed start";
   }
+}
+
+bool AreThere(const std::string& dir) {
+  return std::filesystem::exists(SocketPath(dir)) && std::filesystem::exists(WindowPath(dir));
+}
+
+void RemoveSockets(const std::string& dir) {
+  std::filesystem::remove(SocketPath(dir));
+  std::filesystem::remove(WindowPath(dir));
+}
+
+TEST(Place, SocketsThatWereRemovedAreMadeAnewUnderAStoreThatLives) {
+  TestDaemon daemon;
+  Client client = daemon.Connect();
+  const ObjectId id = PutPattern(client, 1, 1000);
+  const auto expect_it_is_found = [&] {
+    ASSERT_TRUE(Eventually([&] { return AreThere(daemon.dir()); }));
+    ASSERT_TRUE(Eventually([&] { return QueryStatus(daemon.dir()).ok(); })) << daemon.Output();
+    EXPECT_TRUE(Must(daemon.Connect().Contains(id)));
+    // Answered by the keeper.
+    const auto clients = RunProgram({ProgramPath("penstock"), "clients", "--dir", daemon.dir()});
+    EXPECT_EQ(clients.exit_code, 0) << clients.output;
+  };
+  for (int i = 0; i < 2; ++i) {
+    RemoveSockets(daemon.dir());
+    expect_it_is_found();
+  }
+  std::filesystem::remove(SocketPath(daemon.dir()));
+  expect_it_is_found();
+  // Whoever comes after daemon and keeper has the new ones.
+  const pid_t before = daemon.daemon_pid();
+  kill(before, SIGKILL);
+  NextDaemon(daemon, before);
+  expect_it_is_found();
+  const pid_t keeper = daemon.LockHolder();
+  daemon.KillKeeper();
+  ASSERT_TRUE(Eventually([&] { return daemon.LockHolder() != keeper; }));
+  expect_it_is_found();
+  RemoveSockets(daemon.dir());
+  expect_it_is_found();
+  const pid_t heir = daemon.StartHeir();
+  ASSERT_TRUE(Eventually([&] { return daemon.LockHolder() == heir; })) << daemon.Output();
+  daemon.SettleKeepers(heir);
+  expect_it_is_found();
+  EXPECT_EQ(daemon.Stop(), 0);
+  EXPECT_FALSE(std::filesystem::exists(SocketPath(daemon.dir())));
+  EXPECT_FALSE(std::filesystem::exists(WindowPath(daemon.dir())));
+}
+
+TEST(Place, SocketsThatWereRemovedWhileThereWasNoDaemonAreMadeByTheNext) {
+  TestDaemon daemon;
+  const pid_t before = daemon.daemon_pid();
+  kill(before, SIGSTOP);
+  RemoveSockets(daemon.dir());
+  kill(before, SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return QueryStatus(daemon.dir()).ok(); })) << daemon.Output();
+  EXPECT_TRUE(AreThere(daemon.dir()));
+}
+
+TEST(Place, ADirectoryThatIsRemovedStaysRemovedAndTheLogSaysIt) {
+  const TempDir base;
+  const std::string dir = base.path() + "/store", log = base.path() + "/log";
+  const pid_t keeper = StartChild([&] {
+    if (freopen(log.c_str(), "w", stderr) == nullptr) return 2;
+    execl(ProgramPath("penstockd").c_str(), "penstockd", "--dir", dir.c_str(), "--memory",
+          "16MiB", nullptr);
+    return 1;
+  });
+  ASSERT_TRUE(Eventually([&] { return QueryStatus(dir).ok(); }));
+  std::error_code error;
+  std::filesystem::remove_all(dir, error);
+  EXPECT_FALSE(error) << error.message();
+  EXPECT_TRUE(Eventually([&] {
+    std::ostringstream text;
+    text << std::ifstream(log).rdbuf();
+    return Contains(text.str(), "is this store's no more");
+  }));
+  EXPECT_FALSE(std::filesystem::exists(dir));
+  kill(keeper, SIGTERM);
+  EXPECT_EQ(WaitForChild(keeper), 0);
 }
 
 }  // namespace

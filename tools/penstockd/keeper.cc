@@ -81,6 +81,17 @@ absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptor
   return OpenPidfd(pid);
 }
 
+// False when the daemon's end of the channel is closed and all has been read.
+bool TakeNews(KeptDescriptors& kept, KeeperWindow& window) {
+  const bool is_open = TakeKeeperMessages(kept.channel.get(), kept.store);
+  if (kept.store.window.valid()) {
+    kept.listener = std::move(kept.store.listener);
+    kept.window = std::move(kept.store.window);
+    window.ListenWith(kept.window.get());
+  }
+  return is_open;
+}
+
 // Watches one daemon until it has ended. Nothing: it died. A number: exit with it.
 std::optional<int> WatchDaemon(const DaemonOptions& options, KeptDescriptors& kept,
                                KeeperWindow& window, uint32_t deaths, int daemon_pidfd,
@@ -92,13 +103,13 @@ std::optional<int> WatchDaemon(const DaemonOptions& options, KeptDescriptors& ke
     items.resize(own);
     window.AddTo(items);
     if (poll(items.data(), items.size(), -1) < 0) continue;
-    if (items[2].revents != 0 && !TakeKeeperMessages(kept.channel.get(), kept.store)) {
+    if (items[2].revents != 0 && !TakeNews(kept, window)) {
       items[2].fd = -1;  // its end is closed: it is about to end
     }
     window.Serve(kept.store, daemon_pidfd, deaths);
   } while (items[0].revents == 0 && items[1].revents == 0 && !kept.store.yielded &&
            !kept.store.left);
-  TakeKeeperMessages(kept.channel.get(), kept.store);  // its last words
+  TakeNews(kept, window);  // its last words
   if (kept.store.yielded) {
     spdlog::info("another keeper has taken the store over: ending");
     return 0;

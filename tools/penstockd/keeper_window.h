@@ -30,6 +30,8 @@ class KeeperWindow {
   // `listener` of OpenWindow stays the caller's.
   explicit KeeperWindow(int listener);
 
+  // Another one from now on.
+  void ListenWith(int listener) { listener_ = listener; }
   // What may have news for Serve.
   void AddTo(std::vector<pollfd>& items) const;
   // Answers whoever has asked. `daemon_pidfd`: negative when there is no daemon.

@@ -85,6 +85,13 @@ void Server::OnConnect() {
   }
 }
 
+absl::Status Server::ListenWith(int listen_fd) {
+  OnConnect();  // who came before
+  PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(listen_fd, [this] { OnConnect(); }));
+  reactor_->Remove(std::exchange(listen_fd_, listen_fd));
+  return absl::OkStatus();
+}
+
 // Of a process that is not even known by its number.
 void Server::TurnAway(int socket, const absl::Status& why) {
   ++turned_away_;

@@ -277,6 +277,7 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
         "keep-free says how much of what --give-back-after gives stays: give both, or neither"));
     return parsed;
   }
+  parsed.options.given = raw.values;
   store_exists |= parsed.options.take_over;
   if (const absl::Status status = CompleteOptions(parsed.options, store_exists); !status.ok()) {
     parsed.exit_code = Refuse(status);

@@ -58,6 +58,8 @@ class Server : public CoreHost, public NodeStore {
   void OnTakeOver(std::function<absl::Status(UniqueFd, UniqueFd)> hand_over) {
     hand_over_ = std::move(hand_over);
   }
+  // For the next penstockd to compare: each as "--name value", long values cut.
+  std::vector<std::string> GivenFlags() const;
   KeeperChannel& keeper() { return keeper_; }
   bool has_handed_over() const { return has_handed_over_; }
   // After Run, of a server that has handed over: lets go of all that another daemon would

@@ -182,7 +182,8 @@ int Refuse(const absl::Status& why) {
 
 ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   CLI::App app{"The daemon of a Penstock node: holds the shared memory and its index.\n"
-               "It stays in the foreground; SIGTERM ends it in order."};
+               "It stays in the foreground; SIGTERM, SIGINT and SIGHUP end it in order, and all\n"
+               "objects with it. Under nohup it outlives the terminal (SIGHUP)."};
   app.set_version_flag("--version", "penstockd 0.1.0");
   app.footer(
       "Examples:\n"

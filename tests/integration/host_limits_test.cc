@@ -366,5 +366,40 @@ TEST(HostLimits, ADaemonInAnotherProcessNamespaceIsNotTakenForAProcessOfThisOne)
   EXPECT_FALSE(Must(AskKeeper(daemon.dir(), 0)).is_elsewhere);
 }
 
+// Of a client outside of the daemon's process namespace the kernel tells it no number.
+TEST(HostLimits, AClientOutsideOfTheDaemonsProcessNamespaceIsNotCalledProcess0) {
+  if (!MayMount()) GTEST_SKIP() << "only root may make a process namespace";
+  const TempDir dir;
+  // Its own namespace stays the test's, its child's is another.
+  const pid_t parent = StartChild([&] {
+    if (unshare(CLONE_NEWPID) != 0) return 1;
+    return WaitForChild(StartChild([&] {
+      if (freopen((dir.path() + "/log").c_str(), "w", stderr) == nullptr) return 1;
+      const std::string program = ProgramPath("penstockd");
+      execl(program.c_str(), program.c_str(), "--dir", dir.path().c_str(), "--memory", "16MiB",
+            nullptr);
+      return 1;
+    }));
+  });
+  ASSERT_TRUE(Eventually([&] { return QueryStatus(dir.path()).ok(); }));
+  Client client = Must(Client::Connect({.dir = dir.path()}));
+  std::vector<ObjectView> views;
+  for (int i = 0; i < 10; ++i) views.push_back(Must(client.Get(PutPattern(client, 1, 1 << 20))));
+  const auto full = client.Create(12 << 20, {.deadline = absl::ZeroDuration()});
+  EXPECT_TRUE(Says(full, StatusCode::kResourceExhausted,
+                   "was made by a process of another pid namespace"));
+  EXPECT_FALSE(Contains(std::string(full.status().message()), "process 0")) << full.status();
+  const auto clients = RunProgram({ProgramPath("penstock"), "clients", "--dir", dir.path()});
+  EXPECT_TRUE(Contains(clients.output, "unknown  unknown")) << clients.output;
+  const auto objects = RunProgram({ProgramPath("penstock"), "objects", "--dir", dir.path()});
+  EXPECT_TRUE(Contains(objects.output, "1/unknown")) << objects.output;
+  EXPECT_TRUE(Contains(objects.output, "unknown x1")) << objects.output;
+  // The first process of that namespace, by its number in this one.
+  const auto keeper = RunProgram({"/bin/sh", "-c", fmt::format("cat /proc/{0}/task/{0}/children",
+                                                               parent)});
+  kill(static_cast<pid_t>(std::stol(keeper.output)), SIGTERM);
+  EXPECT_EQ(WaitForChild(parent), 0);
+}
+
 }  // namespace
 }  // namespace penstock::testing

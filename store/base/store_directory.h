@@ -5,11 +5,18 @@
 #include <cstddef>
 #include <string>
 
+#include "absl/status/status.h"
+
 namespace penstock {
 
 // `explicit_dir` when it is not empty; else the environment's PENSTOCK_DIR; else
 // /run/penstock for root, $XDG_RUNTIME_DIR/penstock, or /tmp/penstock-<uid>.
 std::string StoreDirectory(const std::string& explicit_dir = "");
+
+// Refuses /tmp/penstock-<uid> when it belongs to a user who is neither this one nor root: in /tmp
+// anybody may have made it, and would get what is meant for a store of one's own. Other directories
+// were chosen by somebody, and pass. For who connects; a daemon takes no directory but its own.
+absl::Status CheckStoreDirectory(const std::string& dir);
 
 // As long as the path of a UNIX socket may be.
 inline constexpr size_t kMostSocketPathBytes = 107;

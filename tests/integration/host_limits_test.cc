@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -286,6 +287,37 @@ TEST(HostLimits, APlaceThatAUserMayNotComeToIsNotSaidToHaveNoDaemon) {
                                fmt::format("User {} may not come to that place", kNobody)));
     return 0;
   }), 0);
+}
+
+// In /tmp anybody may have been first: what is meant for a store of one's own would be theirs.
+TEST(HostLimits, ADefaultDirectoryThatAnotherUserMadeIsRefusedByClientsAndTools) {
+  if (!MayMount()) GTEST_SKIP() << kMountsNeedRoot;
+  constexpr uid_t kMaker = 1;
+  const auto nobody_where_it_belongs_to = [](uid_t maker) {
+    const std::string dir = fmt::format("/tmp/penstock-{}", kNobody);
+    unsetenv("PENSTOCK_DIR");
+    unsetenv("XDG_RUNTIME_DIR");
+    return unshare(CLONE_NEWNS) == 0 &&
+           mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+           mount("tmp", "/tmp", "tmpfs", 0, nullptr) == 0 && mkdir(dir.c_str(), 0711) == 0 &&
+           chown(dir.c_str(), maker, maker) == 0 && BecomeNobody();
+  };
+  EXPECT_EQ(RunInChild([&] {
+    PENSTOCK_CHILD_EXPECT(nobody_where_it_belongs_to(kMaker));
+    const std::string owner = fmt::format("belongs to user {}", kMaker);
+    for (const auto& status : {Client::Connect().status(), QueryStatus().status(),
+                               AskKeeper(StoreDirectory(), 0).status()}) {
+      PENSTOCK_CHILD_EXPECT(Says(status, StatusCode::kPermissionDenied, owner));
+    }
+    return 0;
+  }), 0);
+  for (const uid_t maker : {uid_t{0}, kNobody}) {
+    EXPECT_EQ(RunInChild([&] {
+      PENSTOCK_CHILD_EXPECT(nobody_where_it_belongs_to(maker));
+      PENSTOCK_CHILD_EXPECT(Says(Client::Connect().status(), StatusCode::kNotFound, "no Penstock"));
+      return 0;
+    }), 0);
+  }
 }
 
 // A pipe of which no byte is read.

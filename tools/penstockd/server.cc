@@ -294,7 +294,7 @@ void Server::CopyBlock(uint64_t from, uint64_t to, uint64_t bytes) {
 
 void Server::SessionBroken(SessionRow row, const std::string& why) {
   Connection& connection = *by_row_[row];
-  Warn(fmt::format("session of {} (user {}) broke the protocol: {}",
+  Warn(fmt::format("session of {} (user {}) was ended: {}",
                    NameOfProcess(connection.pid), connection.uid, why));
   [[maybe_unused]] const absl::Status ignored = SendPacket(
       connection.socket.get(),

@@ -55,6 +55,7 @@ TEST(DaemonFlags, AWrongValueIsRefusedByNameWithItsRange) {
       {"give-back-after", "1.5", "from 1 to 86400"},
       {"keep-free", "some", "for example 4GiB"},
       {"keep-free", "1GiB", "--give-back-after"},
+      {"allow", "", "allow is empty"},
       {"allow", "uid:", "uid:1001"},
       {"allow", "uid:5:ro", "uid:5:ro"},
       {"allow", "no-such-user-here", "names no user"},

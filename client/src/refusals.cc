@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "store/base/process_name.h"
 #include "store/base/units.h"
 
 namespace penstock::internal {
@@ -20,11 +21,11 @@ std::string WhoHolds(const Completion& answer) {
       FormatBytes(detail[1]),
       FormatBytes(detail[2]));
   if (detail[5] > 0) {
-    text += fmt::format("; most of it, {}, is of process {}, made or leased",
-                        FormatBytes(detail[5]), static_cast<uint32_t>(detail[4]));
+    text += fmt::format("; most of it, {}, is of {}, made or leased", FormatBytes(detail[5]),
+                        NameOfProcess(static_cast<uint32_t>(detail[4])));
   }
   if (const uint64_t pinned_bytes = (detail[6] >> 32) * kPinnedUnitBytes; pinned_bytes > 0) {
-    text += fmt::format("; process {} pins {} of it", detail[4] >> 32,
+    text += fmt::format("; {} pins {} of it", NameOfProcess(detail[4] >> 32),
                         FormatBytes(pinned_bytes));
   }
   if (const auto trouble = static_cast<SpillTrouble>(answer.count);

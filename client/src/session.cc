@@ -30,6 +30,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ClientOptions& opti
 
 absl::Status Session::Connect(const ClientOptions& options) {
   dir_ = StoreDirectory(options.dir);
+  PENSTOCK_RETURN_IF_ERROR(CheckStoreDirectory(dir_));
   asked_for_read_only_ = options.read_only;
   const std::string hello = HelloMessage(wire::Role_Client, kIndexLayoutVersion,
                                          kSessionLayoutVersion, options.read_only);

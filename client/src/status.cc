@@ -28,9 +28,10 @@ absl::StatusOr<DaemonStatus> QueryStatus(const std::string& dir, absl::Duration 
   // Negative ones count as 0: to poll they are for ever.
   const int patience_ms = static_cast<int>(std::clamp<int64_t>(
       absl::ToInt64Milliseconds(patience), 0, std::numeric_limits<int>::max()));
-  PENSTOCK_ASSIGN_OR_RETURN(
-      const Conversation begun,
-      ConnectAndAsk(SocketPath(StoreDirectory(dir)), packets, patience_ms));
+  const std::string place = StoreDirectory(dir);
+  PENSTOCK_RETURN_IF_ERROR(CheckStoreDirectory(place));
+  PENSTOCK_ASSIGN_OR_RETURN(const Conversation begun,
+                            ConnectAndAsk(SocketPath(place), packets, patience_ms));
   const Packet& packet = begun.answer;
   PENSTOCK_ASSIGN_OR_RETURN(const wire::Message* message, ParseMessage(packet.bytes));
   if (const auto* refused = message->body_as_Refused()) return StatusOf(*refused);

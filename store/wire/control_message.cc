@@ -62,9 +62,10 @@ std::string TakeOverMessage(const StoreLayouts& layouts, const std::string& spil
                                      layouts.lease, layouts.spill, dir));
 }
 
-std::string HandOverMessage() {
+std::string HandOverMessage(const std::vector<std::string>& flags) {
   flatbuffers::FlatBufferBuilder builder;
-  return Finish(builder, wire::Body_HandOver, wire::CreateHandOver(builder));
+  return Finish(builder, wire::Body_HandOver,
+                wire::CreateHandOver(builder, builder.CreateVectorOfStrings(flags)));
 }
 
 std::string StatusRequestMessage() {

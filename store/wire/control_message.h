@@ -47,7 +47,8 @@ std::string RestartedMessage(uint32_t restarts);
 std::string ReturnLeasesMessage();
 // `spill_dir`: as CanonicalDirectory gives it; empty: none.
 std::string TakeOverMessage(const StoreLayouts& layouts, const std::string& spill_dir = "");
-std::string HandOverMessage();
+// `flags`: that this daemon was given, each as "--name value".
+std::string HandOverMessage(const std::vector<std::string>& flags);
 std::string StatusRequestMessage();
 std::string StatusReplyMessage(const StatusFacts& facts);
 

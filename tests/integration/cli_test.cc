@@ -12,7 +12,8 @@ TEST(CommandLine, HelpNamesEveryFlagWithItsUnitAndAnExample) {
   EXPECT_EQ(daemon.exit_code, 0);
   for (const char* part : {"--dir", "--memory", "4MiB to 4TiB", "--objects", "--huge-pages",
                            "auto, collapse, hugetlb or off", "--log-level",
-                           "--max-sessions", "--config", "SIGTERM", "Examples"}) {
+                           "--max-sessions", "--config", "SIGTERM", "SIGHUP",
+                           "/tmp/penstock-<uid>", "--allow WHO  ", "Examples"}) {
     EXPECT_TRUE(Contains(daemon.output, part)) << part;
   }
   const ProgramOutcome tool = RunProgram({ProgramPath("penstock"), "--help"});

@@ -381,6 +381,22 @@ TEST(Ending, SigtermEndsInOrderAndTellsTheClients) {
   EXPECT_TRUE(Contains(daemon.Output(), "ended in order")) << daemon.Output();
 }
 
+TEST(Ending, SighupEndsAStoreUnlessItWasIgnoredFromTheStart) {
+  TestDaemon plain;
+  kill(plain.keeper_pid(), SIGHUP);
+  EXPECT_EQ(plain.WaitForKeeper(), 0);
+  signal(SIGHUP, SIG_IGN);  // as nohup does
+  TestDaemon daemon;
+  signal(SIGHUP, SIG_DFL);
+  Client client = daemon.Connect();
+  const ObjectId id = PutPattern(client, 1, 1000);
+  for (const pid_t pid : {daemon.keeper_pid(), daemon.daemon_pid()}) kill(pid, SIGHUP);
+  EXPECT_EQ(daemon.Status().Counter("restarts"), 0u);
+  EXPECT_TRUE(Must(daemon.Connect().Contains(id)));
+  EXPECT_EQ(daemon.Stop(), 0);
+  EXPECT_TRUE(Contains(daemon.Output(), "ended in order")) << daemon.Output();
+}
+
 TEST(Ending, SigtermForTheDaemonAloneEndsBoth) {
   TestDaemon daemon;
   kill(daemon.daemon_pid(), SIGTERM);

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -288,6 +289,37 @@ TEST(HostLimits, APlaceThatAUserMayNotComeToIsNotSaidToHaveNoDaemon) {
   }), 0);
 }
 
+// In /tmp anybody may have been first: what is meant for a store of one's own would be theirs.
+TEST(HostLimits, ADefaultDirectoryThatAnotherUserMadeIsRefusedByClientsAndTools) {
+  if (!MayMount()) GTEST_SKIP() << kMountsNeedRoot;
+  constexpr uid_t kMaker = 1;
+  const auto nobody_where_it_belongs_to = [](uid_t maker) {
+    const std::string dir = fmt::format("/tmp/penstock-{}", kNobody);
+    unsetenv("PENSTOCK_DIR");
+    unsetenv("XDG_RUNTIME_DIR");
+    return unshare(CLONE_NEWNS) == 0 &&
+           mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+           mount("tmp", "/tmp", "tmpfs", 0, nullptr) == 0 && mkdir(dir.c_str(), 0711) == 0 &&
+           chown(dir.c_str(), maker, maker) == 0 && BecomeNobody();
+  };
+  EXPECT_EQ(RunInChild([&] {
+    PENSTOCK_CHILD_EXPECT(nobody_where_it_belongs_to(kMaker));
+    const std::string owner = fmt::format("belongs to user {}", kMaker);
+    for (const auto& status : {Client::Connect().status(), QueryStatus().status(),
+                               AskKeeper(StoreDirectory(), 0).status()}) {
+      PENSTOCK_CHILD_EXPECT(Says(status, StatusCode::kPermissionDenied, owner));
+    }
+    return 0;
+  }), 0);
+  for (const uid_t maker : {uid_t{0}, kNobody}) {
+    EXPECT_EQ(RunInChild([&] {
+      PENSTOCK_CHILD_EXPECT(nobody_where_it_belongs_to(maker));
+      PENSTOCK_CHILD_EXPECT(Says(Client::Connect().status(), StatusCode::kNotFound, "no Penstock"));
+      return 0;
+    }), 0);
+  }
+}
+
 // A pipe of which no byte is read.
 class FullPipe {
  public:
@@ -364,6 +396,41 @@ TEST(HostLimits, ADaemonInAnotherProcessNamespaceIsNotTakenForAProcessOfThisOne)
   }), 0);
   const TestDaemon daemon;
   EXPECT_FALSE(Must(AskKeeper(daemon.dir(), 0)).is_elsewhere);
+}
+
+// Of a client outside of the daemon's process namespace the kernel tells it no number.
+TEST(HostLimits, AClientOutsideOfTheDaemonsProcessNamespaceIsNotCalledProcess0) {
+  if (!MayMount()) GTEST_SKIP() << "only root may make a process namespace";
+  const TempDir dir;
+  // Its own namespace stays the test's, its child's is another.
+  const pid_t parent = StartChild([&] {
+    if (unshare(CLONE_NEWPID) != 0) return 1;
+    return WaitForChild(StartChild([&] {
+      if (freopen((dir.path() + "/log").c_str(), "w", stderr) == nullptr) return 1;
+      const std::string program = ProgramPath("penstockd");
+      execl(program.c_str(), program.c_str(), "--dir", dir.path().c_str(), "--memory", "16MiB",
+            nullptr);
+      return 1;
+    }));
+  });
+  ASSERT_TRUE(Eventually([&] { return QueryStatus(dir.path()).ok(); }));
+  Client client = Must(Client::Connect({.dir = dir.path()}));
+  std::vector<ObjectView> views;
+  for (int i = 0; i < 10; ++i) views.push_back(Must(client.Get(PutPattern(client, 1, 1 << 20))));
+  const auto full = client.Create(12 << 20, {.deadline = absl::ZeroDuration()});
+  EXPECT_TRUE(Says(full, StatusCode::kResourceExhausted,
+                   "was made by a process of another pid namespace"));
+  EXPECT_FALSE(Contains(std::string(full.status().message()), "process 0")) << full.status();
+  const auto clients = RunProgram({ProgramPath("penstock"), "clients", "--dir", dir.path()});
+  EXPECT_TRUE(Contains(clients.output, "unknown  unknown")) << clients.output;
+  const auto objects = RunProgram({ProgramPath("penstock"), "objects", "--dir", dir.path()});
+  EXPECT_TRUE(Contains(objects.output, "1/unknown")) << objects.output;
+  EXPECT_TRUE(Contains(objects.output, "unknown x1")) << objects.output;
+  // The first process of that namespace, by its number in this one.
+  const auto keeper = RunProgram({"/bin/sh", "-c", fmt::format("cat /proc/{0}/task/{0}/children",
+                                                               parent)});
+  kill(static_cast<pid_t>(std::stol(keeper.output)), SIGTERM);
+  EXPECT_EQ(WaitForChild(parent), 0);
 }
 
 }  // namespace

@@ -169,6 +169,7 @@ TEST(Limits, WhoPinsBeyondItsQuotaWhileOthersWaitIsNamedThenRevoked) {
   EXPECT_TRUE(Contains(daemon.Output(), fmt::format("process {} ", holder))) << daemon.Output();
   EXPECT_TRUE(Contains(daemon.Output(), "its quota is 4.00 MiB")) << daemon.Output();
   EXPECT_TRUE(Contains(daemon.Output(), "beyond its quota")) << daemon.Output();
+  EXPECT_FALSE(Contains(daemon.Output(), "broke the protocol")) << daemon.Output();
   EXPECT_EQ(daemon.Status().Counter("broken_sessions"), 1u);
   go_on.Signal();
   EXPECT_EQ(WaitForChild(holder), 0);

@@ -1,4 +1,5 @@
 // penstockd --take-over: a store that goes from one penstockd to the next under its clients.
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -9,6 +10,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "store/base/store_directory.h"
 #include "store/wire/control_message.h"
@@ -222,7 +225,63 @@ TEST(TakeOver, IsRefusedWithAReasonAndTheStoreGoesOn) {
   EXPECT_EQ(daemon.Status().Counter("restarts"), 0u);
 }
 
-// It asks, and then does nothing: the store has a keeper again within seconds.
+// It would be root's then, and closed to its own user.
+TEST(TakeOver, OfAnotherUsersStoreIsRefusedAlsoForRoot) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  const TempDir dir;
+  ASSERT_EQ(chown(dir.path().c_str(), kNobody, kNobody), 0);
+  const std::string store = dir.path() + "/store";
+  // By its descriptor: the folders above it may be closed to others.
+  const UniqueFd program(open(ProgramPath("penstockd").c_str(), O_RDONLY));
+  ASSERT_TRUE(program.valid());
+  const pid_t daemon = StartChild([&] {
+    if (!BecomeNobody()) return 1;
+    std::vector<std::string> words = {"penstockd", "--dir", store, "--memory", "16MiB", "--allow",
+                                      "uid:0:rw"};
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    fexecve(program.get(), arguments.data(), environ);
+    return 1;
+  });
+  ASSERT_TRUE(Eventually([&] { return QueryStatus(store).ok(); }));
+  const auto heir = RunProgram({ProgramPath("penstockd"), "--dir", store, "--take-over"},
+                               absl::Seconds(10));
+  EXPECT_EQ(heir.exit_code, 1) << heir.output;
+  EXPECT_TRUE(Contains(heir.output, fmt::format("sudo -u '#{}'", kNobody))) << heir.output;
+  // The daemon refuses too, whatever program it is.
+  const std::string packet = TakeOverMessage(OwnLayouts());
+  const Conversation talk = Must(ConnectAndAsk(SocketPath(store), {&packet, 1}));
+  EXPECT_EQ(Must(ParseMessage(talk.answer.bytes))->body_type(), wire::Body_Refused);
+  EXPECT_EQ(RunInChild([&] {
+    PENSTOCK_CHILD_EXPECT(BecomeNobody());
+    PENSTOCK_CHILD_EXPECT(Client::Connect({.dir = store}).ok());
+    return 0;
+  }), 0);
+  kill(daemon, SIGTERM);
+  EXPECT_EQ(WaitForChild(daemon), 0);
+}
+
+TEST(TakeOver, FlagsThatTheNewOneWasNotGivenAreNamed) {
+  TestDaemon daemon({"--memory", "16MiB", "--allow", "uid:1001:rw", "--client-quota", "10MiB",
+                     "--cpus", "2"});
+  const pid_t heir = fork();
+  if (heir == 0) {
+    const std::string log = daemon.dir() + "/log";
+    if (freopen(log.c_str(), "a", stderr) == nullptr) _exit(2);
+    const std::string program = ProgramPath("penstockd");
+    execl(program.c_str(), program.c_str(), "--dir", daemon.dir().c_str(), "--take-over", "--cpus",
+          "1", nullptr);
+    _exit(127);
+  }
+  EXPECT_TRUE(Eventually([&] { return daemon.LockHolder() == heir; }));
+  daemon.SettleKeepers(heir);
+  EXPECT_TRUE(Eventually([&] {
+    return Contains(daemon.Output(),
+                    "with --allow uid:1001:rw --client-quota 10MiB, and this one without");
+  })) << daemon.Output();
+}
+
 // It is the keeper by then, and there is no daemon.
 TEST(TakeOver, AnHeirThatDiesOrIsStoppedWhenTheOldDaemonHasLeftCostsTheStoreNothing) {
   const TestDaemon daemon;
@@ -232,7 +291,9 @@ TEST(TakeOver, AnHeirThatDiesOrIsStoppedWhenTheOldDaemonHasLeftCostsTheStoreNoth
     const ObjectId id = PutPattern(client, round, 5000);
     const pid_t before = daemon.daemon_pid();
     const pid_t heir = StartChild([&] {
-      auto all = TakeOverStore(daemon.dir(), "");
+      DaemonOptions options;
+      options.dir = daemon.dir();
+      auto all = TakeOverStore(options);
       if (!all.ok()) return 1;
       pollfd item{all->kept.channel.get(), POLLIN, 0};
       while (!all->kept.store.left) {
@@ -248,6 +309,7 @@ TEST(TakeOver, AnHeirThatDiesOrIsStoppedWhenTheOldDaemonHasLeftCostsTheStoreNoth
   }
 }
 
+// It asks, and then does nothing: the store has a keeper again within seconds.
 TEST(TakeOver, AnHeirThatIsStoppedOrLeavesCostsTheStoreNothing) {
   const TestDaemon daemon;
   Client client = daemon.Connect();

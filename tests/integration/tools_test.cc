@@ -206,6 +206,17 @@ TEST(Tools, ASilentKeeperIsNamedAndSaidToBeStopped) {
   EXPECT_EQ(Tool(daemon, "status", {"--patience", "10"}).exit_code, 0);
 }
 
+// It starts no other one as long as it is stopped.
+TEST(Tools, StatusOfAStoppedKeeperWhoseDaemonIsDeadIsThatNobodyAnswers) {
+  const TestDaemon daemon;
+  const Stopped stopped(daemon.keeper_pid());
+  kill(daemon.daemon_pid(), SIGKILL);
+  const ProgramOutcome outcome = Tool(daemon, "status");
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.output;
+  EXPECT_TRUE(Contains(outcome.output, "kill -CONT")) << outcome.output;
+  EXPECT_FALSE(Contains(outcome.output, "is it stopped?")) << outcome.output;
+}
+
 TEST(Tools, ASuccessorOfTheKeeperAnswersAtTheSamePlace) {
   TestDaemon daemon;
   daemon.WaitPopulated();

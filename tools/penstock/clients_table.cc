@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "store/base/process_name.h"
 #include "store/base/units.h"
 #include "tools/penstock/table.h"
 
@@ -68,7 +69,7 @@ std::string FormatClients(const StoreView& view, const StoreSums& sums,
   for (const size_t i : places) {
     const SessionLook& session = view.sessions()[i];
     const ClientSums& client = sums.clients[i];
-    table.Add({fmt::format("{}", session.number), fmt::format("{}", session.pid),
+    table.Add({fmt::format("{}", session.number), NumberOfProcess(session.pid),
                NameOf(session.process), fmt::format("{}", session.uid),
                session.is_read_only ? "read" : "write",
                fmt::format("{}", client.objects.count), FormatBytes(client.objects.bytes),
@@ -77,8 +78,8 @@ std::string FormatClients(const StoreView& view, const StoreSums& sums,
                Unread(session.unread_submissions), Unread(session.unread_completions),
                Flags(session)});
     if (!session.trouble.empty()) {
-      troubles += fmt::format("session {} of process {}: {}\n", session.number, session.pid,
-                              session.trouble);
+      troubles += fmt::format("session {} of {}: {}\n", session.number,
+                              NameOfProcess(session.pid), session.trouble);
     }
   }
   return table.Format() + troubles;

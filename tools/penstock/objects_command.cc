@@ -8,6 +8,7 @@
 #include <tuple>
 #include <vector>
 
+#include "store/base/process_name.h"
 #include "store/base/units.h"
 #include "tools/penstock/commands.h"
 #include "tools/penstock/json_text.h"
@@ -80,8 +81,8 @@ std::string PinnersOf(const StoreView& view, const BlockLook& object) {
   for (size_t i = 0; i < object.pins.size(); ++i) {
     if (i == kPinnersInTable) return text + fmt::format(" +{}", object.pins.size() - i);
     const PinLook& pin = object.pins[i];
-    text += fmt::format("{}{} x{}", i == 0 ? "" : ", ", view.sessions()[pin.session].pid,
-                        pin.count);
+    text += fmt::format("{}{} x{}", i == 0 ? "" : ", ",
+                        NumberOfProcess(view.sessions()[pin.session].pid), pin.count);
   }
   return text;
 }
@@ -89,7 +90,7 @@ std::string PinnersOf(const StoreView& view, const BlockLook& object) {
 std::string Maker(const BlockLook& object) {
   return object.session == kStoreSession || object.session == 0
              ? "-"
-             : fmt::format("{}/{}", object.session, object.maker_pid);
+             : fmt::format("{}/{}", object.session, NumberOfProcess(object.maker_pid));
 }
 
 const char* NameOfPriority(uint32_t seal_flags) {

@@ -184,8 +184,11 @@ int Status(const LookOptions& options) {
   const auto view = StoreView::Open(options.dir);
   if (!view.ok()) {
     // A keeper that is there and silent is news; one that is not is no other store than this.
-    if (absl::IsDeadlineExceeded(view.status())) Fail(view.status());
-    return Fail(status.status());
+    if (!absl::IsDeadlineExceeded(view.status())) return Fail(status.status());
+    Fail(view.status());
+    // That neither answers has been said with the reason.
+    if (!absl::IsDeadlineExceeded(status.status())) Fail(status.status());
+    return kExitNoAnswer;
   }
   // It did answer, and tells another user's program nothing. Only root gets as far as this.
   const std::string why = absl::IsPermissionDenied(status.status())

@@ -104,6 +104,7 @@ absl::StatusOr<WindowPage> TakeApart(Packet packet) {
 
 absl::StatusOr<WindowPage> AskKeeper(const std::string& dir, uint64_t after_session,
                                      int patience_ms) {
+  PENSTOCK_RETURN_IF_ERROR(CheckStoreDirectory(dir));
   const std::string path = WindowPath(dir);
   const absl::Time end = absl::Now() + absl::Milliseconds(patience_ms);
   for (;;) {

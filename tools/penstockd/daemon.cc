@@ -11,6 +11,7 @@
 #include "tools/penstockd/keeper_watch.h"
 #include "tools/penstockd/process.h"
 #include "tools/penstockd/server.h"
+#include "tools/penstockd/socket_watch.h"
 
 namespace penstock {
 namespace {
@@ -39,6 +40,11 @@ int RunDaemon(const DaemonOptions& options, KeptDescriptors& kept, UniqueFd keep
   }
   KeeperWatch watch(server->get(), &kept, std::move(keeper_pidfd), argv);
   if (const absl::Status status = watch.Begin(); !status.ok()) {
+    spdlog::error("{}", status.ToString());
+    return 1;
+  }
+  SocketWatch sockets(options.dir, server->get(), &kept);
+  if (const absl::Status status = sockets.Begin(); !status.ok()) {
     spdlog::error("{}", status.ToString());
     return 1;
   }

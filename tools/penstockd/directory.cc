@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -45,6 +46,14 @@ absl::Status CannotOpen(int error, const std::string& dir) {
   return PlaceStatus(error, fmt::format("opening the directory {}", dir), Choice(dir));
 }
 
+// What WriteLockHolder wrote, or nothing yet. Anything else is somebody's file, to be left alone.
+bool IsOfAStore(int lock_fd) {
+  char text[32];
+  const ssize_t got = pread(lock_fd, text, sizeof(text), 0);
+  if (got < 0 || got == sizeof(text)) return false;
+  return std::all_of(text, text + got, [](char c) { return (c >= '0' && c <= '9') || c == '\n'; });
+}
+
 }  // namespace
 
 absl::StatusOr<UniqueFd> LockDirectory(const std::string& dir) {
@@ -76,11 +85,39 @@ absl::StatusOr<UniqueFd> LockDirectory(const std::string& dir) {
         "a daemon holds {} already (process {}): use it, end it, or choose another --dir",
         dir, got > 0 ? std::string(holder, strcspn(holder, "\n")) : "unknown"));
   }
+  if (!IsOfAStore(lock.get())) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{} is no lock of Penstock: it holds something else. Remove it, or choose another "
+        "directory with {}", path, Choice(dir)));
+  }
   return lock;
 }
 
-void RemoveDirectory(const std::string& dir) {
-  unlink(LockPath(dir).c_str());
+UniqueFd OpenHeld(const std::string& dir, int lock_fd) {
+  UniqueFd dir_fd(open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat held, there;
+  const bool is_ours = dir_fd.valid() && fstat(lock_fd, &held) == 0 &&
+                       fstatat(dir_fd.get(), kLockName, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+                       held.st_dev == there.st_dev && held.st_ino == there.st_ino;
+  if (!is_ours) dir_fd.reset();
+  return dir_fd;
+}
+
+void RemoveSockets(const std::string& dir, int lock_fd) {
+  const UniqueFd held = OpenHeld(dir, lock_fd);
+  if (!held.valid()) return;
+  for (const char* const name : {kSocketName, kWindowName}) {
+    struct stat facts;
+    if (fstatat(held.get(), name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(facts.st_mode)) {
+      unlinkat(held.get(), name, 0);
+    }
+  }
+}
+
+void RemoveDirectory(const std::string& dir, int lock_fd) {
+  const UniqueFd held = OpenHeld(dir, lock_fd);
+  if (!held.valid()) return;
+  unlinkat(held.get(), kLockName, 0);
   rmdir(dir.c_str());
 }
 

@@ -51,11 +51,10 @@ bool EndedInOrder(const KeptDescriptors& kept) {
   return read(kept.ended_read.get(), &byte, 1) == 1;
 }
 
-void CleanUp(const DaemonOptions& options) {
-  unlink(SocketPath(options.dir).c_str());
-  unlink(WindowPath(options.dir).c_str());
+void CleanUp(const DaemonOptions& options, const KeptDescriptors& kept) {
+  RemoveSockets(options.dir, kept.lock.get());
   // A private cluster's directory was made for it alone.
-  if (options.owner_pid != 0) RemoveDirectory(options.dir);
+  if (options.owner_pid != 0) RemoveDirectory(options.dir, kept.lock.get());
 }
 
 // Forks a daemon. In the child it never returns.
@@ -84,6 +83,17 @@ absl::StatusOr<UniqueFd> ForkDaemon(const DaemonOptions& options, KeptDescriptor
   return OpenPidfd(pid);
 }
 
+// False when the daemon's end of the channel is closed and all has been read.
+bool TakeNews(KeptDescriptors& kept, KeeperWindow& window) {
+  const bool is_open = TakeKeeperMessages(kept.channel.get(), kept.store);
+  if (kept.store.window.valid()) {
+    kept.listener = std::move(kept.store.listener);
+    kept.window = std::move(kept.store.window);
+    window.ListenWith(kept.window.get());
+  }
+  return is_open;
+}
+
 // Watches one daemon until it has ended. Nothing: it died. A number: exit with it.
 std::optional<int> WatchDaemon(const DaemonOptions& options, KeptDescriptors& kept,
                                KeeperWindow& window, uint32_t deaths, int daemon_pidfd,
@@ -95,13 +105,13 @@ std::optional<int> WatchDaemon(const DaemonOptions& options, KeptDescriptors& ke
     items.resize(own);
     window.AddTo(items);
     if (poll(items.data(), items.size(), -1) < 0) continue;
-    if (items[2].revents != 0 && !TakeKeeperMessages(kept.channel.get(), kept.store)) {
+    if (items[2].revents != 0 && !TakeNews(kept, window)) {
       items[2].fd = -1;  // its end is closed: it is about to end
     }
     window.Serve(kept.store, daemon_pidfd, deaths);
   } while (items[0].revents == 0 && items[1].revents == 0 && !kept.store.yielded &&
            !kept.store.left);
-  TakeKeeperMessages(kept.channel.get(), kept.store);  // its last words
+  TakeNews(kept, window);  // its last words
   if (kept.store.yielded) {
     spdlog::info("another keeper has taken the store over: ending");
     return 0;
@@ -114,11 +124,11 @@ std::optional<int> WatchDaemon(const DaemonOptions& options, KeptDescriptors& ke
       SendSignal(daemon_pidfd, SIGKILL);
       WaitForEnd(daemon_pidfd, -1);
     }
-    CleanUp(options);
+    CleanUp(options, kept);
     return 0;
   }
   if (EndedInOrder(kept)) {
-    CleanUp(options);
+    CleanUp(options, kept);
     return 0;
   }
   return std::nullopt;
@@ -143,7 +153,7 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
       if (!forked.ok()) {
         spdlog::error("the daemon cannot be started: {}",
                       std::string(forked.status().message()));
-        CleanUp(options);
+        CleanUp(options, kept);
         return 1;
       }
       daemon_pidfd = *std::move(forked);
@@ -166,7 +176,7 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
     const bool quick = NowMs() - started_ms < kQuickDeath_ms;
     if (child > 0 && WIFEXITED(wait_status) && !kept.store.serving) {
       // It said why itself, and would say it again.
-      CleanUp(options);
+      CleanUp(options, kept);
       return WEXITSTATUS(wait_status);
     }
     quick_deaths = quick ? quick_deaths + 1 : 0;
@@ -174,7 +184,7 @@ int Keep(const DaemonOptions& options, KeptDescriptors kept, UniqueFd daemon_pid
     if (deaths_unserved >= kMostDeathsUnserved) {
       spdlog::error("the daemon died {} times in a row before it served: giving up",
                     deaths_unserved);
-      CleanUp(options);
+      CleanUp(options, kept);
       return 1;
     }
     const int signal = child > 0 && WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
@@ -197,9 +207,14 @@ absl::StatusOr<KeptDescriptors> TakeDirectory(const DaemonOptions& options) {
   KeptDescriptors kept;
   PENSTOCK_ASSIGN_OR_RETURN(kept.lock, LockDirectory(options.dir));
   WriteLockHolder(kept.lock.get(), getpid());
-  unlink(SocketPath(options.dir).c_str());  // stale: we hold the lock
+  RemoveSockets(options.dir, kept.lock.get());  // stale: we hold the lock
   PENSTOCK_ASSIGN_OR_RETURN(kept.listener, ListenAt(SocketPath(options.dir)));
-  PENSTOCK_ASSIGN_OR_RETURN(kept.window, OpenWindow(options.dir));
+  auto window = OpenWindow(options.dir);
+  if (!window.ok()) {
+    RemoveSockets(options.dir, kept.lock.get());
+    return window.status();
+  }
+  kept.window = *std::move(window);
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return CallStatus(errno, "pipe");
   kept.ended_read = UniqueFd(ends[0]);

@@ -97,7 +97,7 @@ absl::Status KeeperWatch::Entrust(UniqueFd socket, KeeperChannel& old, bool& has
   PENSTOCK_ASSIGN_OR_RETURN(const UniqueFd own_pidfd, OpenPidfd(getpid()));
   fcntl(socket.get(), F_SETFL, O_NONBLOCK);
   PENSTOCK_RETURN_IF_ERROR(SendPacket(
-      socket.get(), HandOverMessage(),
+      socket.get(), HandOverMessage(server_->GivenFlags()),
       std::array{kept_->lock.get(), kept_->listener.get(), kept_->window.get(),
                  kept_->ended_read.get(), kept_->ended_write.get(), own_pidfd.get(),
                  yielded.get()}));

@@ -80,9 +80,7 @@ void Append(std::string& bytes, const T& value) {
 }  // namespace
 
 absl::StatusOr<UniqueFd> OpenWindow(const std::string& dir) {
-  const std::string path = WindowPath(dir);
-  unlink(path.c_str());  // stale: the lock is ours
-  return ListenAt(path, 0600);
+  return ListenAt(WindowPath(dir), 0600);
 }
 
 KeeperWindow::KeeperWindow(int listener)

@@ -21,7 +21,7 @@
 
 namespace penstock {
 
-// Listens in the store's directory, whose lock the caller holds.
+// Listens in the store's directory, whose lock the caller holds and where no stale socket is left.
 absl::StatusOr<UniqueFd> OpenWindow(const std::string& dir);
 
 // Thread safety: one thread.
@@ -30,6 +30,8 @@ class KeeperWindow {
   // `listener` of OpenWindow stays the caller's.
   explicit KeeperWindow(int listener);
 
+  // Another one from now on.
+  void ListenWith(int listener) { listener_ = listener; }
   // What may have news for Serve.
   void AddTo(std::vector<pollfd>& items) const;
   // Answers whoever has asked. `daemon_pidfd`: negative when there is no daemon.

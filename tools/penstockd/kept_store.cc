@@ -31,6 +31,7 @@ enum Kind : uint32_t {
   kKept = 6,  // the one that goes the other way
   kLeft = 7,
   kSucceeded = 8,  // the other way again, from the next daemon
+  kSockets = 9,
 };
 
 struct Message {
@@ -44,6 +45,7 @@ static_assert(sizeof(Message) == 24);
 
 constexpr size_t kStoreFds = 6;
 constexpr size_t kSessionFds = 7;
+constexpr size_t kSocketFds = 2;
 
 void TakeMessage(const Message& message, std::vector<UniqueFd>& fds, KeptStore& kept) {
   switch (message.kind) {
@@ -71,6 +73,11 @@ void TakeMessage(const Message& message, std::vector<UniqueFd>& fds, KeptStore& 
       return;
     case kServing:
       kept.serving = true;
+      return;
+    case kSockets:
+      if (fds.size() != kSocketFds) break;
+      kept.listener = std::move(fds[0]);
+      kept.window = std::move(fds[1]);
       return;
     case kYield: {
       const char byte = 1;
@@ -112,6 +119,9 @@ void KeeperChannel::SendWhatIsLeft() {
     if (!Send(kSessionEnd, {.number = unsent_ends_.back()}, {}).ok()) return;
     unsent_ends_.pop_back();
   }
+  if (!unsent_sockets_.empty() && Send(kSockets, {}, unsent_sockets_).ok()) {
+    unsent_sockets_.clear();
+  }
 }
 
 absl::Status KeeperChannel::SendStore(const StoreDescriptors& store) {
@@ -129,6 +139,11 @@ absl::Status KeeperChannel::SendSession(const SessionDescriptors& session) {
 
 void KeeperChannel::SendSessionEnd(uint64_t number) {
   unsent_ends_.push_back(number);
+  SendWhatIsLeft();
+}
+
+void KeeperChannel::SendSockets(int listener, int window) {
+  unsent_sockets_ = {listener, window};
   SendWhatIsLeft();
 }
 

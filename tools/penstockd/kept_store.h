@@ -47,6 +47,10 @@ struct KeptStore {
   UniqueFd slot_infos;
   UniqueFd core_state;
 
+  // Of a store whose sockets were removed: those that the daemon made in their place.
+  UniqueFd listener;
+  UniqueFd window;
+
   bool has_store() const {
     return arena.valid() && index.valid() && arena_read_only.valid() &&
            index_read_only.valid() && leases.valid() && spill_table.valid();
@@ -87,6 +91,8 @@ class KeeperChannel {
   absl::Status SendSession(const SessionDescriptors& session);
   // Cannot fail: what does not go out now goes with the next message.
   void SendSessionEnd(uint64_t number);
+  // Cannot fail either.
+  void SendSockets(int listener, int window);
   void SendServing();
   // Asks the keeper to go and leave all to another one. It writes a byte into `yielded` when
   // it does; nothing comes out of there when it died instead.
@@ -110,6 +116,7 @@ class KeeperChannel {
 
   UniqueFd fd_;
   std::vector<uint64_t> unsent_ends_;
+  std::vector<int> unsent_sockets_;  // the listener and the window, or nothing
 };
 
 struct ChannelEnds {

@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
   prctl(PR_SET_NAME, "penstock-keeper");
   if (penstock::IsSuccessorKeeper()) return penstock::RunSuccessorKeeper(options, argv);
   if (options.take_over) {
-    auto all = penstock::TakeOverStore(options.dir, options.spill_dir);
+    auto all = penstock::TakeOverStore(options);
     if (all.ok()) {
       return penstock::RunHeirKeeper(options, std::move(all->kept),
                                      std::move(all->daemon_pidfd), argv);

@@ -103,6 +103,10 @@ absl::Status Apply(const std::string& name, const std::string& text, DaemonOptio
   }
   if (name == "allow") {
     PENSTOCK_ASSIGN_OR_RETURN(options.allow, AllowList::Parse(text));
+    if (options.allow.empty()) {
+      return absl::InvalidArgumentError(
+          "allow is empty, it takes uid:1001, uid:alice or gid:100: leave it out for nobody");
+    }
     return absl::OkStatus();
   }
   if (name == "cpus") return SetNumber(name, text, 1, 10'000, options.cpus);
@@ -198,7 +202,8 @@ int Refuse(const absl::Status& why) {
 
 ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   CLI::App app{"The daemon of a Penstock node: holds the shared memory and its index.\n"
-               "It stays in the foreground; SIGTERM ends it in order."};
+               "It stays in the foreground; SIGTERM, SIGINT and SIGHUP end it in order, and\n"
+               "all objects with it. Under nohup it outlives the terminal (SIGHUP)."};
   app.set_version_flag("--version", "penstockd 0.1.0");
   app.footer(
       "Examples:\n"
@@ -215,7 +220,8 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
   app.add_option("--config", config, "TOML file; a flag given as well stands above it")
       ->check(CLI::ExistingFile);
   app.add_option("--dir", flags["dir"],
-                 "directory of the socket (PENSTOCK_DIR, else /run/penstock)");
+                 "directory of the socket (PENSTOCK_DIR, else /run/penstock for root, and for "
+                 "others $XDG_RUNTIME_DIR/penstock or /tmp/penstock-<uid>)");
   app.add_option("--memory", flags["memory"],
                  "size of the arena, 4MiB to 4TiB (a quarter of what the host or its "
                  "memory cgroup has, at most 64GiB)");
@@ -234,9 +240,11 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
                  "and ended after 2 s (as many as fit)");
   std::vector<std::string> allow;
   app.add_option("--allow", allow,
-                 "another user or group that may come in: uid:1001, uid:alice or gid:100, to "
-                 "read; with :rw behind it to write too (nobody); may be given again")
-      ->allow_extra_args(false);
+                 "another user or group that may come in: uid:1001, uid:alice (or both without "
+                 "uid:) or gid:100, to read; with :rw behind it to write too (nobody). May be "
+                 "given again, and takes several between commas")
+      ->allow_extra_args(false)
+      ->option_text("WHO");
   app.add_option("--spill-dir", flags["spill-dir"],
                  "where objects go when the memory is full (nowhere: creators wait)");
   app.add_option("--spill-limit", flags["spill-limit"],
@@ -309,6 +317,7 @@ ParsedOptions ParseOptions(int argc, char** argv, bool store_exists) {
         "or leave {0} out", name)));
     return parsed;
   }
+  parsed.options.given = raw.values;
   store_exists |= parsed.options.take_over;
   if (const absl::Status status = CompleteOptions(parsed.options, store_exists); !status.ok()) {
     parsed.exit_code = Refuse(status);

@@ -3,6 +3,7 @@
 #define PENSTOCK_TOOLS_PENSTOCKD_OPTIONS_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -39,6 +40,8 @@ struct DaemonOptions {
   uint32_t max_workers = 64;        // processes of tasks and actors
   bool take_over = false;           // the store that runs in `dir`, instead of a new one
   uint32_t owner_pid = 0;           // ends with this process, and takes its directory along
+  // What the operator chose, as it was written, by the flag's name. A take-over compares it.
+  std::map<std::string, std::string> given;
 };
 
 // Outcome of parsing: options to run with, or an exit code because everything has been

@@ -34,6 +34,12 @@ absl::StatusOr<UniqueFd> CatchEndSignals() {
   sigset_t set;
   sigemptyset(&set);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  // nohup asked for this one to be ignored, and caught it would end the store. The other two stay:
+  // shells ignore SIGINT for what they start in the background, which is nobody's wish.
+  struct sigaction hangup;
+  if (sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler == SIG_IGN) {
+    sigdelset(&set, SIGHUP);
+  }
   sigprocmask(SIG_BLOCK, &set, nullptr);
   UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd.valid()) return CallStatus(errno, "signalfd");

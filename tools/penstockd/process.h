@@ -10,7 +10,7 @@
 namespace penstock {
 
 // Blocks SIGTERM, SIGINT and SIGHUP and makes a descriptor that is readable when one
-// arrives; ignores SIGPIPE.
+// arrives; ignores SIGPIPE. A SIGHUP that is ignored (nohup) stays ignored.
 absl::StatusOr<UniqueFd> CatchEndSignals();
 absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid);
 // Refuses a limit under which no client could be served, before one is let in to find out.

@@ -13,6 +13,7 @@
 #include "store/base/errors.h"
 #include "store/base/spin_lock.h"
 #include "store/base/streaming_copy.h"
+#include "store/base/process_name.h"
 #include "store/base/units.h"
 #include "store/shm/host_cpus.h"
 #include "store/shm/parking.h"
@@ -293,8 +294,8 @@ void Server::CopyBlock(uint64_t from, uint64_t to, uint64_t bytes) {
 
 void Server::SessionBroken(SessionRow row, const std::string& why) {
   Connection& connection = *by_row_[row];
-  Warn(fmt::format("session of process {} (user {}) broke the protocol: {}", connection.pid,
-                   connection.uid, why));
+  Warn(fmt::format("session of {} (user {}) was ended: {}",
+                   NameOfProcess(connection.pid), connection.uid, why));
   [[maybe_unused]] const absl::Status ignored = SendPacket(
       connection.socket.get(),
       RefusedMessage(absl::FailedPreconditionError(
@@ -306,9 +307,9 @@ void Server::SessionBroken(SessionRow row, const std::string& why) {
 void Server::PinQuotaExceeded(SessionRow row, uint64_t pinned_bytes) {
   const Connection& connection = *by_row_[row];
   const auto [pinned, quota] = FormatBytesApart(pinned_bytes, options_.pin_quota_bytes);
-  Warn(fmt::format("process {} (user {}) pins {} while others wait for room, its quota is {}: "
-                   "its session will be ended if it goes on", connection.pid, connection.uid,
-                   pinned, quota));
+  Warn(fmt::format("{} (user {}) pins {} while others wait for room, its quota is {}: "
+                   "its session will be ended if it goes on", NameOfProcess(connection.pid),
+                   connection.uid, pinned, quota));
 }
 
 void Server::OnPopulated() {

@@ -45,6 +45,8 @@ class Server : public CoreHost, public NodeStore {
   // Calls `on_ready` when `fd` is readable.
   absl::Status Watch(int fd, Reactor::Callback on_ready);
   void Unwatch(int fd) { reactor_->Remove(fd); }
+  // Takes clients in at another socket, in place of the one it has; it stays the caller's too.
+  absl::Status ListenWith(int listen_fd);
   // `replace` starts another keeper in place of one that ended (`pidfd`) and says whether
   // that worked. It is also called for a session that comes just then.
   absl::Status WatchKeeper(int pidfd, std::function<bool()> replace);
@@ -56,6 +58,8 @@ class Server : public CoreHost, public NodeStore {
   void OnTakeOver(std::function<absl::Status(UniqueFd, UniqueFd)> hand_over) {
     hand_over_ = std::move(hand_over);
   }
+  // For the next penstockd to compare: each as "--name value", long values cut.
+  std::vector<std::string> GivenFlags() const;
   KeeperChannel& keeper() { return keeper_; }
   bool has_handed_over() const { return has_handed_over_; }
   // After Run, of a server that has handed over: lets go of all that another daemon would

@@ -14,6 +14,7 @@
 #include "store/base/crash_point.h"
 #include "store/base/errors.h"
 #include "store/base/host_limits.h"
+#include "store/base/process_name.h"
 #include "store/wire/packet_socket.h"
 #include "tools/penstockd/coarse_clock.h"
 #include "tools/penstockd/server.h"
@@ -85,6 +86,13 @@ void Server::OnConnect() {
   }
 }
 
+absl::Status Server::ListenWith(int listen_fd) {
+  OnConnect();  // who came before
+  PENSTOCK_RETURN_IF_ERROR(reactor_->Watch(listen_fd, [this] { OnConnect(); }));
+  reactor_->Remove(std::exchange(listen_fd_, listen_fd));
+  return absl::OkStatus();
+}
+
 // Of a process that is not even known by its number.
 void Server::TurnAway(int socket, const absl::Status& why) {
   ++turned_away_;
@@ -125,8 +133,8 @@ absl::StatusOr<SessionRole> Server::RoleOf(const Connection& connection) const {
 
 void Server::Refuse(Connection& connection, const absl::Status& why) {
   ++turned_away_;
-  Warn(fmt::format("process {} (user {}) was turned away: {}", connection.pid, connection.uid,
-                   std::string(why.message())));
+  Warn(fmt::format("{} (user {}) was turned away: {}", NameOfProcess(connection.pid),
+                   connection.uid, std::string(why.message())));
   [[maybe_unused]] const absl::Status ignored =
       SendPacket(connection.socket.get(), RefusedMessage(why));
 }
@@ -239,7 +247,7 @@ void Server::PassToNode(int socket_fd) {
   if (const absl::Status status = node_->Adopt(std::move(connection->socket),
                                                std::move(connection->pidfd), pid);
       !status.ok()) {
-    Warn(fmt::format("process {} was turned away: {}", pid, status.ToString()));
+    Warn(fmt::format("{} was turned away: {}", NameOfProcess(pid), status.ToString()));
   }
 }
 

@@ -20,14 +20,18 @@ namespace {
 
 // With a keeper that is to start the next daemon: it needs some milliseconds.
 constexpr int kPatience_ms = 2000;
+constexpr size_t kShownOfFlag = 200;
 
 }  // namespace
 
 absl::Status Server::MayHandOver(const Connection& connection,
                                  const wire::TakeOver& heir) const {
-  if (connection.uid != geteuid() && connection.uid != 0) {
+  // The store is whose process holds it: another user's would shut this one out, root's too.
+  if (connection.uid != geteuid()) {
     return absl::PermissionDeniedError(fmt::format(
-        "this store belongs to user {}: only that user and root may take it over", geteuid()));
+        "this store belongs to user {0} and you are user {1}: only that user takes it over. Start "
+        "the new penstockd as that user, for example with sudo -u '#{0}'", geteuid(),
+        connection.uid));
   }
   const StoreLayouts own = OwnLayouts();
   if (heir.protocol_version() != kProtocolVersion || heir.index_layout() != own.index ||
@@ -58,6 +62,14 @@ absl::Status Server::MayHandOver(const Connection& connection,
         "started their workers: wait for their end and try again", node_->processes()));
   }
   return absl::OkStatus();
+}
+
+std::vector<std::string> Server::GivenFlags() const {
+  std::vector<std::string> flags;
+  for (const auto& [name, text] : options_.given) {
+    flags.push_back(fmt::format("--{} {}", name, text.substr(0, kShownOfFlag)));
+  }
+  return flags;
 }
 
 void Server::HandOver(int socket_fd, const wire::TakeOver& heir) {

@@ -3,12 +3,17 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 #include <utility>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "store/base/crash_point.h"
 #include "store/base/errors.h"
@@ -45,6 +50,39 @@ absl::Status AwaitYield(int channel, int yielded, KeptStore& kept) {
   return absl::InternalError("the store was handed over in part: this is a bug");
 }
 
+// Said here and not by the daemon, which may not let this user in at all: its advice, to be put on
+// its list, would not help.
+absl::Status CheckOwner(const std::string& dir) {
+  struct stat facts;
+  if (stat(dir.c_str(), &facts) != 0 || facts.st_uid == geteuid()) return absl::OkStatus();
+  return absl::PermissionDeniedError(fmt::format(
+      "the store in {0} belongs to user {1} and this penstockd runs as user {2}: only that user "
+      "takes it over. Start it as that user, for example with sudo -u '#{1}', or setpriv --reuid "
+      "{1} --clear-groups", dir, facts.st_uid, geteuid()));
+}
+
+// These are asked about (spill-dir), kept (memory, objects) or no matter of the store.
+bool IsComparedOtherwise(std::string_view name) {
+  return name == "dir" || name == "memory" || name == "objects" || name == "spill-dir" ||
+         name == "log-level";
+}
+
+// What the old one was given and the new one was not: " --allow uid:1001 --cpus 2".
+std::string FlagsLeftOut(const wire::HandOver& old, const DaemonOptions& options) {
+  std::string flags;
+  if (old.flags() == nullptr) return flags;
+  for (const auto* const flag : *old.flags()) {
+    const std::string_view text = flag->string_view();
+    const std::string_view name = text.substr(0, text.find(' '));
+    if (!name.starts_with("--") || IsComparedOtherwise(name.substr(2)) ||
+        options.given.contains(std::string(name.substr(2)))) {
+      continue;
+    }
+    flags += fmt::format(" {}", text);
+  }
+  return flags;
+}
+
 }  // namespace
 
 StoreLayouts OwnLayouts() {
@@ -61,9 +99,11 @@ std::string CanonicalDirectory(const std::string& dir) {
   return path.string();
 }
 
-absl::StatusOr<Inheritance> TakeOverStore(const std::string& dir, const std::string& spill_dir) {
-  const std::string question = TakeOverMessage(OwnLayouts(), CanonicalDirectory(spill_dir));
-  PENSTOCK_ASSIGN_OR_RETURN(UniqueFd socket, ConnectTo(SocketPath(dir)));
+absl::StatusOr<Inheritance> TakeOverStore(const DaemonOptions& options) {
+  PENSTOCK_RETURN_IF_ERROR(CheckOwner(options.dir));
+  const std::string question =
+      TakeOverMessage(OwnLayouts(), CanonicalDirectory(options.spill_dir));
+  PENSTOCK_ASSIGN_OR_RETURN(UniqueFd socket, ConnectTo(SocketPath(options.dir)));
   Inheritance all;
   PENSTOCK_ASSIGN_OR_RETURN(Packet answer, AskDaemon(socket.get(), {&question, 1}));
   PENSTOCK_ASSIGN_OR_RETURN(const wire::Message* message, ParseMessage(answer.bytes));
@@ -72,6 +112,7 @@ absl::StatusOr<Inheritance> TakeOverStore(const std::string& dir, const std::str
     return absl::FailedPreconditionError(
         "the daemon answered a take-over with something else: is it of another version?");
   }
+  const std::string forgotten = FlagsLeftOut(*message->body_as_HandOver(), options);
   all.kept.lock = std::move(answer.fds[0]);
   all.kept.listener = std::move(answer.fds[1]);
   all.kept.window = std::move(answer.fds[2]);
@@ -84,6 +125,11 @@ absl::StatusOr<Inheritance> TakeOverStore(const std::string& dir, const std::str
   // From here on this process is the keeper.
   PENSTOCK_CRASH_POINT(kHeirKeeps);
   WriteLockHolder(all.kept.lock.get(), getpid());
+  if (!forgotten.empty()) {
+    spdlog::warn("the penstockd before was started with{}, and this one without: what that set is "
+                 "as if it had never been. To have it again, take over once more with it",
+                 forgotten);
+  }
   KeeperChannel channel(std::move(socket));
   channel.SendKept();
   all.kept.channel = channel.Release();

@@ -12,6 +12,7 @@
 #include "store/base/unique_fd.h"
 #include "store/wire/control_message.h"
 #include "tools/penstockd/keeper.h"
+#include "tools/penstockd/options.h"
 
 namespace penstock {
 
@@ -25,9 +26,9 @@ struct Inheritance {
 
 // On return this process is the keeper of the store in `dir`, and the daemon is about to leave.
 // Errors: NotFound when nothing runs there, what the daemon answers, Aborted when it died
-// meanwhile (its own keeper starts it again).
-// `spill_dir`: the new daemon's.
-absl::StatusOr<Inheritance> TakeOverStore(const std::string& dir, const std::string& spill_dir);
+// meanwhile (its own keeper starts it again), PermissionDenied when it is another user's.
+// `options`: the new daemon's. Flags that the old one had and this one has not are logged.
+absl::StatusOr<Inheritance> TakeOverStore(const DaemonOptions& options);
 // Absolute and without links, as far as it exists; empty stays empty. Two names of one directory
 // become the same.
 std::string CanonicalDirectory(const std::string& dir);

@@ -419,7 +419,7 @@ TEST(HostLimits, AClientOutsideOfTheDaemonsProcessNamespaceIsNotCalledProcess0) 
   for (int i = 0; i < 10; ++i) views.push_back(Must(client.Get(PutPattern(client, 1, 1 << 20))));
   const auto full = client.Create(12 << 20, {.deadline = absl::ZeroDuration()});
   EXPECT_TRUE(Says(full, StatusCode::kResourceExhausted,
-                   "was made by a process of another pid namespace"));
+                   "is of a process of another pid namespace"));
   EXPECT_FALSE(Contains(std::string(full.status().message()), "process 0")) << full.status();
   const auto clients = RunProgram({ProgramPath("penstock"), "clients", "--dir", dir.path()});
   EXPECT_TRUE(Contains(clients.output, "unknown  unknown")) << clients.output;

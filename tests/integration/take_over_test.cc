@@ -278,7 +278,7 @@ TEST(TakeOver, FlagsThatTheNewOneWasNotGivenAreNamed) {
   daemon.SettleKeepers(heir);
   EXPECT_TRUE(Eventually([&] {
     return Contains(daemon.Output(),
-                    "with --allow uid:1001:rw --client-quota 10MiB, and this one without");
+                    "was started with --allow uid:1001:rw --client-quota 10MiB");
   })) << daemon.Output();
 }
 

@@ -198,7 +198,7 @@ void Server::SleepUntilNeeded() {
   // SYNC S1 parking, consumer's half.
   if (core_->PreparePark()) {
     reactor_->Wait(MostSleepMs());
-    turn_clock_.Begin();
+    turn_clock_.BeginAwoken();
     if (reactor_->has_more()) reactor_->Poll();
     DoNowAndThen(CoarseNowNs());
     core_->Unpark();

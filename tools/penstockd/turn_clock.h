@@ -19,20 +19,25 @@ namespace penstock {
 
 class TurnClock {
  public:
-  // A pass begins: what went before was sleep, or a look that found nothing.
+  // A pass begins: what went before was a look that found nothing.
   void Begin() {
-    began_ns_ = Now(CLOCK_MONOTONIC);
-    if (began_ns_ - read_at_ns_ >= kBetweenReadings_ns) ReadProcessor(began_ns_);
+    const int64_t now_ns = Now(CLOCK_MONOTONIC);
+    awake_ns_ += now_ns - began_ns_;
+    began_ns_ = now_ns;
+    if (awake_ns_ >= kBetweenReadings_ns) ReadProcessor();
   }
+  // The same after a sleep, which took nothing of the processor: no system call.
+  void BeginAwoken() { began_ns_ = Now(CLOCK_MONOTONIC); }
   // It ends, and the next one begins.
   void End() {
     const int64_t now_ns = Now(CLOCK_MONOTONIC);
     const int64_t wall_ns = now_ns - began_ns_;
     began_ns_ = now_ns;
+    awake_ns_ += wall_ns;
     longest_wall_ns_ = std::max(longest_wall_ns_, wall_ns);
     const bool may_be_longest = wall_ns > longest_cpu_ns_;
-    if (!may_be_longest && now_ns - read_at_ns_ < kBetweenReadings_ns) return;
-    const int64_t used_ns = ReadProcessor(now_ns);
+    if (!may_be_longest && awake_ns_ < kBetweenReadings_ns) return;
+    const int64_t used_ns = ReadProcessor();
     if (may_be_longest) longest_cpu_ns_ = std::max(longest_cpu_ns_, std::min(wall_ns, used_ns));
   }
 
@@ -50,15 +55,15 @@ class TurnClock {
     return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
   }
   // What was used since the last reading.
-  int64_t ReadProcessor(int64_t now_ns) {
+  int64_t ReadProcessor() {
     const int64_t before_ns = processor_ns_;
     processor_ns_ = Now(CLOCK_THREAD_CPUTIME_ID);
-    read_at_ns_ = now_ns;
+    awake_ns_ = 0;
     return processor_ns_ - before_ns;
   }
 
   int64_t began_ns_ = 0;
-  int64_t read_at_ns_ = 0;
+  int64_t awake_ns_ = 0;  // on the wall, since the processor's time was read
   int64_t processor_ns_ = 0;
   int64_t longest_cpu_ns_ = 0;
   int64_t longest_wall_ns_ = 0;

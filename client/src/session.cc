@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/single_threaded.h>
 
 #include <cerrno>
 
@@ -21,7 +22,7 @@ namespace penstock::internal {
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Open(const ClientOptions& options) {
   WatchForks();
-  PrepareFence();
+  if (__libc_single_threaded) PrepareFence();
   std::unique_ptr<Session> session(new Session());
   session->fork_generation = ForkGeneration();
   PENSTOCK_RETURN_IF_ERROR(session->Connect(options));
@@ -53,8 +54,10 @@ absl::Status Session::Connect(const ClientOptions& options) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  auto watcher = StartThread("starting the thread that watches a session",
-                             [this] { WatchSocket(); });
+  auto watcher = StartThread("starting the thread that watches a session", [this] {
+    PrepareFence();
+    WatchSocket();
+  });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   PENSTOCK_ASSIGN_OR_RETURN(watcher_, std::move(watcher));
   return absl::OkStatus();

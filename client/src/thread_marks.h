@@ -62,7 +62,7 @@ void ForgetOtherThreads();
 // Whatever a thread has stored before this returns, in its program's order, is seen after it.
 // False: this kernel cannot (seccomp may forbid it).
 bool FenceAllThreads();
-// Before the first session, while there are few threads: later it takes milliseconds.
+// Once in a process. With more than one thread it takes some 10 ms, in which nobody should wait.
 void PrepareFence();
 
 // Whether each thread was seen outside of `session` (an address) at some moment of this call. Call

@@ -1,6 +1,7 @@
 // Helpers of the integration tests.
 #include "tests/integration/helpers.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -146,6 +147,24 @@ bool BecomeNobody() {
   if (setgroups(0, nullptr) != 0 || setgid(kNobody) != 0 || setuid(kNobody) != 0) return false;
   // The change of user took /proc/self away from us.
   return prctl(PR_SET_DUMPABLE, 1) == 0;
+}
+
+pid_t StartDaemonOfNobody(const std::string& place, const std::string& store,
+                          const std::vector<std::string>& more) {
+  if (chown(place.c_str(), kNobody, kNobody) != 0) GiveUp("chown of " + place);
+  // By its descriptor: the folders above it may be closed to others.
+  const UniqueFd program(open(ProgramPath("penstockd").c_str(), O_RDONLY));
+  if (!program.valid()) GiveUp("opening penstockd");
+  return StartChild([&] {
+    if (!BecomeNobody()) return 1;
+    std::vector<std::string> words = {"penstockd", "--dir", store, "--memory", "16MiB"};
+    words.insert(words.end(), more.begin(), more.end());
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    fexecve(program.get(), arguments.data(), environ);
+    return 1;
+  });
 }
 
 }  // namespace penstock::testing

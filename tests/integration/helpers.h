@@ -100,6 +100,10 @@ bool Runs(pid_t pid);
 // Tests of guests need root to become somebody else.
 inline constexpr uid_t kNobody = 65534;
 bool BecomeNobody();
+// A penstockd of that user, whose directory is below `place`, which becomes that user's. Only root
+// may.
+pid_t StartDaemonOfNobody(const std::string& place, const std::string& store,
+                          const std::vector<std::string>& more = {});
 
 }  // namespace penstock::testing
 

@@ -239,20 +239,8 @@ TEST(Roles, AGuestWhoReadsOnlyFindsNoWayToWrite) {
 TEST(Roles, RootHearsWhoseStoreItIsAndNotThatTheDaemonIsSilent) {
   SKIP_UNLESS_ROOT();
   const TempDir dir;
-  ASSERT_EQ(chown(dir.path().c_str(), kNobody, kNobody), 0);
   const std::string store = dir.path() + "/store";
-  // By its descriptor: the folders above it may be closed to others.
-  const UniqueFd program(open(ProgramPath("penstockd").c_str(), O_RDONLY));
-  ASSERT_TRUE(program.valid());
-  const pid_t daemon = StartChild([&] {
-    if (!BecomeNobody()) return 1;
-    std::vector<std::string> words = {"penstockd", "--dir", store, "--memory", "16MiB"};
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    fexecve(program.get(), arguments.data(), environ);
-    return 1;
-  });
+  const pid_t daemon = StartDaemonOfNobody(dir.path(), store);
   ProgramOutcome status;
   EXPECT_TRUE(Eventually([&] {
     status = RunProgram({ProgramPath("penstock"), "status", "--dir", store});

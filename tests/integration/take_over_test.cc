@@ -1,5 +1,4 @@
 // penstockd --take-over: a store that goes from one penstockd to the next under its clients.
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -229,21 +228,8 @@ TEST(TakeOver, IsRefusedWithAReasonAndTheStoreGoesOn) {
 TEST(TakeOver, OfAnotherUsersStoreIsRefusedAlsoForRoot) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
   const TempDir dir;
-  ASSERT_EQ(chown(dir.path().c_str(), kNobody, kNobody), 0);
   const std::string store = dir.path() + "/store";
-  // By its descriptor: the folders above it may be closed to others.
-  const UniqueFd program(open(ProgramPath("penstockd").c_str(), O_RDONLY));
-  ASSERT_TRUE(program.valid());
-  const pid_t daemon = StartChild([&] {
-    if (!BecomeNobody()) return 1;
-    std::vector<std::string> words = {"penstockd", "--dir", store, "--memory", "16MiB", "--allow",
-                                      "uid:0:rw"};
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    fexecve(program.get(), arguments.data(), environ);
-    return 1;
-  });
+  const pid_t daemon = StartDaemonOfNobody(dir.path(), store, {"--allow", "uid:0:rw"});
   ASSERT_TRUE(Eventually([&] { return QueryStatus(store).ok(); }));
   const auto heir = RunProgram({ProgramPath("penstockd"), "--dir", store, "--take-over"},
                                absl::Seconds(10));
